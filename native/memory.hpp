@@ -1,0 +1,26 @@
+// Fresh memory costs more than the arithmetic done in it, because the operating system zeroes it page by page.
+#pragma once
+
+#include <cstdint>
+
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
+namespace cosgrad {
+
+inline constexpr std::int64_t kHugePage = std::int64_t{1} << 21;
+
+// Before the first write to a large output: let its whole huge pages be huge.
+inline void advise_huge_pages([[maybe_unused]] void* data, [[maybe_unused]] std::int64_t bytes) {
+#if defined(__linux__) && defined(MADV_HUGEPAGE)
+  if (!data || bytes < 2 * kHugePage) return;
+  const auto begin = (reinterpret_cast<std::uintptr_t>(data) + kHugePage - 1) & ~std::uintptr_t{kHugePage - 1};
+  const auto end = (reinterpret_cast<std::uintptr_t>(data) + static_cast<std::uintptr_t>(bytes)) &
+                   ~std::uintptr_t{kHugePage - 1};
+  // Advice only: where the kernel declines, nothing changes.
+  if (begin < end) (void)madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);
+#endif
+}
+
+}  // namespace cosgrad

@@ -1,0 +1,210 @@
+// One row of float16, bfloat16 or float32: products of two such numbers are exact in double, and no sum of their
+// squares leaves double's range.
+#pragma once
+
+#include "sinks.hpp"
+#include "sums.hpp"
+
+namespace cosgrad::inline COSGRAD_ISA {
+
+// Above this similarity the distance is taken from the residual: 1 - S has lost 10 bits there, of some 50.
+inline constexpr double kNearlyParallel = 1 - 0x1p-10;
+
+COSGRAD_INLINE bool is_finite(double a) { return a - a == 0; }
+
+inline double quiet_nan() { return __builtin_nan(""); }
+
+// a = high + low with 29 bits in high: both times a float are exact in double.
+struct SplitFactor {
+  Lanes high, low;
+  COSGRAD_INLINE explicit SplitFactor(double a) {
+    const auto bits = bit_cast<std::uint64_t>(a) & ~((std::uint64_t{1} << 24) - 1);
+    const double h = is_finite(a) ? bit_cast<double>(bits) : a;
+    high = broadcast(-h);
+    low = broadcast(h - a);
+  }
+  // y - a x, with two roundings of the running difference.
+  COSGRAD_INLINE Lanes residual(Lanes x, Lanes y) const {
+    return add_exact_product(low, x, add_exact_product(high, x, y));
+  }
+};
+
+template <class S>
+struct NarrowRow {
+  using R = Row<S>;
+
+  struct Values {
+    double similarity, distance;
+  };
+
+  // |x| below eps, decided exactly where p is too close to say.
+  static bool clamped(const R& x, std::int64_t n, double p, double eps) {
+    const double e = eps * eps;
+    if (p == 0 || !is_finite(e)) return eps > 0;
+    if (!(__builtin_fabs(p - e) <= 0x1p-40 * e)) return p < e;
+    return square_minus(x, n, eps).m.hi < 0;
+  }
+
+  // 1 - |x| / eps where |x| < eps, else 0: no digit is lost where they nearly agree.
+  static double shortfall(const R& x, std::int64_t n, double p, double eps) {
+    const Scaled gap = square_minus(x, n, eps);
+    if (!(gap.m.hi < 0)) return 0;
+    return rounded(-gap) / (eps * (eps + __builtin_sqrt(p)));
+  }
+
+  // The mantissa of a norm: what scaling by a power of two leaves as it was.
+  static double mantissa_of_square(double p) { return power_of_two(-(exponent(p) & ~1)) * p; }
+
+  // Which of two vectors comes first must not depend on what they are called, nor on their scale.
+  static bool goes_first(const R& x, const R& y, std::int64_t n, double p, double q) {
+    const double a = mantissa_of_square(p), b = mantissa_of_square(q);
+    if (a != b) return a < b;
+    const double fx = power_of_two(-(exponent(p) >> 1)), fy = power_of_two(-(exponent(q) >> 1));
+    for (std::int64_t i = 0; i < n; ++i) {
+      const double u = x.one(i) * fx, v = y.one(i) * fy;
+      if (u != v) return u < v;
+    }
+    return true;
+  }
+
+  // D = <r,r> / (q (1 + S)), r the part of y that x does not explain.
+  static double residual_distance(R x, R y, std::int64_t n, double p, double q, double d, double similarity) {
+    if (!goes_first(x, y, n, p, q)) {
+      const R t = x;
+      x = y;
+      y = t;
+      const double u = p;
+      p = q;
+      q = u;
+    }
+    const SplitFactor c(d / p);
+    Lanes rr{}, rx{};
+    const auto none = [] {};
+    sweep<4>(
+        n,
+        [&](std::int64_t, int, Lanes a, Lanes b) COSGRAD_BODY {
+          const Lanes r = c.residual(a, b);
+          rr = rr + r * r;
+          rx = rx + r * a;
+        },
+        none, x, y);
+    double square = total({rr, Lanes{}}).hi;
+    const double explained = total({rx, Lanes{}}).hi;
+    // The rounding of d / p left <r,x> / p of x in r.
+    const double left = explained / p;
+    if (square > 4 * left * explained) {
+      square -= left * explained;
+    } else {
+      const SplitFactor m(left);
+      Lanes corrected{};
+      sweep<4>(
+          n,
+          [&](std::int64_t, int, Lanes a, Lanes b) COSGRAD_BODY {
+            const Lanes r = m.residual(a, c.residual(a, b));
+            corrected = corrected + r * r;
+          },
+          none, x, y);
+      square = total({corrected, Lanes{}}).hi;
+    }
+    return square / (q * (1 + similarity));
+  }
+
+  static Values values(const R& x, const R& y, std::int64_t n, double eps, bool distance) {
+    const Sums sum = sums<ExactProductSum>(x, y, n);
+    const double p = sum.p.hi, q = sum.q.hi, d = sum.d.hi;
+    if (!is_finite(p) || !is_finite(q)) return {quiet_nan(), quiet_nan()};
+    if (p == 0 || q == 0) return {0, 1};
+    const bool cx = clamped(x, n, p, eps), cy = clamped(y, n, q, eps);
+    const double s = d / norms(p, q, cx, cy, eps);
+    if (!distance) return {s, 0};
+    if (s <= kNearlyParallel) return {s, 1 - s};
+    const double full = residual_distance(x, y, n, p, q, d, d / __builtin_sqrt(p * q));
+    if (!cx && !cy) return {s, full};
+    const double tx = cx ? shortfall(x, n, p, eps) : 0, ty = cy ? shortfall(y, n, q, eps) : 0;
+    const double t = tx + ty * (1 - tx);
+    return {s, full * (1 - t) + t};
+  }
+
+  // max(|x|, eps) max(|y|, eps)
+  COSGRAD_INLINE static double norms(double p, double q, bool cx, bool cy, double eps) {
+    if (!cx && !cy) return __builtin_sqrt(p * q);
+    return (cx ? eps : __builtin_sqrt(p)) * (cy ? eps : __builtin_sqrt(q));
+  }
+
+  // g / (A B), where A B may leave double's range though its factors do not.
+  static double quotient(double g, double p, double q, bool cx, bool cy, double eps) {
+    if (!cx && !cy) return g / __builtin_sqrt(p * q);
+    const double k = g / (cx ? eps : __builtin_sqrt(p)) / (cy ? eps : __builtin_sqrt(q));
+    return is_finite(k) ? k : __builtin_copysign(__DBL_MAX__, g);
+  }
+
+  template <class SinkX, class SinkY>
+  static void gradient(const R& x, const R& y, std::int64_t n, double eps, double g, const SinkX& gx,
+                       const SinkY& gy) {
+    const Sums sum = sums<ExactProductSum>(x, y, n);
+    const double p = sum.p.hi, q = sum.q.hi, d = sum.d.hi;
+    if (!is_finite(p) || !is_finite(q) || !is_finite(g) || (eps == 0 && (p == 0 || q == 0)) || g == 0) {
+      const double value = is_finite(p) && is_finite(q) && is_finite(g) ? 0 : quiet_nan();
+      gx.fill(n, value);
+      gy.fill(n, value);
+      return;
+    }
+    const bool cx = clamped(x, n, p, eps), cy = clamped(y, n, q, eps);
+    const Lanes k = broadcast(quotient(g, p, q, cx, cy, eps));
+    const SplitFactor fx(cx ? 0 : d / p), fy(cy ? 0 : d / q);
+    sweep<4>(
+        n,
+        [&](std::int64_t i, int count, Lanes a, Lanes b) COSGRAD_BODY {
+          if constexpr (SinkX::kWanted) gx.put(i, count, k * fx.residual(a, b), Lanes{});
+          if constexpr (SinkY::kWanted) gy.put(i, count, k * fy.residual(b, a), Lanes{});
+        },
+        [] {}, x, y);
+  }
+
+  static double jvp(const R& x, const R& y, const R* dx, const R* dy, std::int64_t n, double eps) {
+    const Sums sum = sums<ExactProductSum>(x, y, n);
+    const double p = sum.p.hi, q = sum.q.hi, d = sum.d.hi;
+    if (!is_finite(p) || !is_finite(q)) return quiet_nan();
+    const bool zero = eps == 0 && (p == 0 || q == 0);
+    const bool cx = zero || clamped(x, n, p, eps);
+    const bool cy = zero || clamped(y, n, q, eps);
+    const SplitFactor fx(cx ? 0 : d / p), fy(cy ? 0 : d / q);
+    ExactProductSum j;
+    const auto along = [&](const R& u, const SplitFactor& f, const R& from, const R& to) {
+      sweep<ExactProductSum::kChain>(
+          n, [&](std::int64_t, int, Lanes a, Lanes b, Lanes t) COSGRAD_BODY { j.add(t * f.residual(a, b)); },
+          [&]() COSGRAD_BODY { j.flush(); }, from, to, u);
+    };
+    if (dx) along(*dx, fx, x, y);
+    if (dy) along(*dy, fy, y, x);
+    const double total = j.total().hi;
+    if (zero || total == 0) return total * 0;  // NaN where a direction is not finite
+    return total * quotient(1, p, q, cx, cy, eps);
+  }
+
+  static void normalize(const R& x, std::int64_t n, double eps, const IntoRow<S>& out) {
+    const double p = sums<ExactProductSum>(x, x, n).p.hi;
+    if (!is_finite(p) || p == 0) return out.fill(n, is_finite(p) ? 0 : quiet_nan());
+    const bool cx = clamped(x, n, p, eps);
+    const Lanes k = broadcast(1 / (cx ? eps : __builtin_sqrt(p)));
+    sweep<4>(
+        n, [&](std::int64_t i, int count, Lanes a) COSGRAD_BODY { out.put(i, count, k * a, Lanes{}); }, [] {}, x);
+  }
+
+  static void normalize_backward(const R& x, const R& g, std::int64_t n, double eps, const IntoRow<S>& out) {
+    const Sums sum = sums<ExactProductSum>(x, g, n);
+    const double p = sum.p.hi, q = sum.q.hi;
+    if (!is_finite(p) || !is_finite(q) || (eps == 0 && p == 0))
+      return out.fill(n, is_finite(p) && is_finite(q) ? 0 : quiet_nan());
+    const bool cx = clamped(x, n, p, eps);
+    const double inverse = 1 / (cx ? eps : __builtin_sqrt(p));
+    const Lanes k = broadcast(is_finite(inverse) ? inverse : __DBL_MAX__);
+    const SplitFactor f(cx ? 0 : sum.d.hi / p);
+    sweep<4>(
+        n,
+        [&](std::int64_t i, int count, Lanes a, Lanes b) COSGRAD_BODY { out.put(i, count, k * f.residual(a, b), Lanes{}); },
+        [] {}, x, g);
+  }
+};
+
+}  // namespace cosgrad::inline COSGRAD_ISA
