@@ -1,1 +1,195 @@
-"""cosgrad."""
+"""The cosine: similarity, distance, losses and their derivatives, right to the last bit and at memory speed.
+
+The functions here go by the type of their arguments to the face of their framework, with one set of defaults
+for all. A framework that the caller has not imported is not imported.
+"""
+
+import sys
+from importlib import import_module
+from importlib.metadata import version
+from typing import Any, Final
+
+__version__: Final = version("cosgrad")
+
+__all__ = [
+    "__version__",
+    "cosine_distance",
+    "cosine_distance_loss",
+    "cosine_embedding_loss",
+    "cosine_similarity",
+    "normalize",
+]
+
+# A framework, its array type, the face that serves it, and the face's word for an axis. What is none of these
+# goes to NumPy, which takes whatever it can make an array of.
+_FRAMEWORKS: Final = (("torch", "Tensor", "cosgrad.torch", "dim"),)
+
+
+def _framework(x: object) -> tuple[str, str, str] | None:
+    for name, array, face, axis in _FRAMEWORKS:
+        module = sys.modules.get(name)
+        if module is not None and isinstance(x, getattr(module, array, ())):
+            return name, face, axis
+    return None
+
+
+def _face(arguments: dict[str, Any]) -> tuple[Any, str, bool]:
+    """Return the face of all arguments, its word for an axis, and whether it is NumPy's."""
+    found = {name: _framework(x) for name, x in arguments.items()}
+    if len(set(found.values())) > 1:
+        of = ", ".join(
+            f"{name} of {framework[0] if framework else 'numpy'}" for name, framework in found.items()
+        )
+        raise TypeError(f"arguments of two frameworks: {of}; convert one of them")
+    framework = next(iter(found.values()))
+    if framework is None:
+        return import_module("cosgrad.numpy"), "axis", True
+    return import_module(framework[1]), framework[2], False
+
+
+def cosine_similarity(x: Any, y: Any, *, axis: int = -1, eps: float = 0.0, keepdims: bool = False) -> Any:
+    """Return S = <x, y> / (max(|x|, eps) max(|y|, eps)), in the framework of the arguments.
+
+    Args:
+        x: NumPy array (or what NumPy makes one of), or tensor.
+        y: Array of the same framework that broadcasts with x.
+        axis: Axis of the vectors.
+        eps: Floor of each norm, at least 0. With 0, a zero vector has similarity 0.
+        keepdims: Keep the axis, with length 1.
+
+    Returns:
+        An array of the broadcast shape without the axis, of the promoted dtype.
+
+    Raises:
+        ValueError: eps is negative or NaN, the shapes do not broadcast, or the axis does not exist.
+        TypeError: The arguments are of two frameworks, or of a dtype that is not served.
+
+    Example:
+        >>> float(cosine_similarity([3.0, 4.0], [4.0, 3.0]))
+        0.96
+    """
+    return _cosine("cosine_similarity", x, y, axis, eps, keepdims)
+
+
+def cosine_distance(x: Any, y: Any, *, axis: int = -1, eps: float = 0.0, keepdims: bool = False) -> Any:
+    """Return D = 1 - S, exact where x and y nearly agree, in the framework of the arguments.
+
+    Args:
+        x: As in `cosine_similarity`.
+        y: As in `cosine_similarity`.
+        axis: Axis of the vectors.
+        eps: Floor of each norm, at least 0. With 0, a zero vector has distance 1.
+        keepdims: Keep the axis, with length 1.
+
+    Returns:
+        An array of the broadcast shape without the axis, of the promoted dtype.
+
+    Raises:
+        ValueError: As `cosine_similarity`.
+        TypeError: As `cosine_similarity`.
+
+    Example:
+        >>> float(cosine_distance([3.0, 4.0], [4.0, 3.0]))
+        0.04
+    """
+    return _cosine("cosine_distance", x, y, axis, eps, keepdims)
+
+
+def _cosine(function: str, x: Any, y: Any, axis: int, eps: float, keepdims: bool) -> Any:
+    face, word, is_numpy = _face({"x": x, "y": y})
+    keep = "keepdims" if is_numpy else "keepdim"
+    return getattr(face, function)(x, y, **{word: axis, "eps": eps, keep: keepdims})
+
+
+def normalize(x: Any, *, axis: int = -1, eps: float = 0.0) -> Any:
+    """Return x / max(|x|, eps), in the framework of the argument.
+
+    Args:
+        x: NumPy array (or what NumPy makes one of), or tensor.
+        axis: Axis of the vectors.
+        eps: Floor of the norm, at least 0. A zero vector stays zero.
+
+    Returns:
+        An array of the shape of x.
+
+    Raises:
+        ValueError: eps is negative or NaN, or the axis does not exist.
+        TypeError: x is of a dtype that is not served.
+
+    Example:
+        >>> normalize([3.0, 4.0])
+        array([0.6, 0.8])
+    """
+    face, word, _ = _face({"x": x})
+    return face.normalize(x, **{word: axis, "eps": eps})
+
+
+def cosine_distance_loss(
+    labels: Any,
+    predictions: Any,
+    *,
+    axis: int = -1,
+    weights: Any = None,
+    reduction: str = "mean",
+    assume_normalized: bool = False,
+) -> Any:
+    """Return the mean of the cosine distances of labels and predictions, in the framework of the arguments.
+
+    Args:
+        labels: NumPy array (or what NumPy makes one of), or tensor.
+        predictions: Array of the same framework that broadcasts with the labels.
+        axis: Axis of the vectors.
+        weights: What broadcasts to the shape of the distances without enlarging it. A zero excludes its row.
+        reduction: "none", "sum", "mean" (over the number of vectors), "weighted_mean" (over the sum of the
+            weights) or "nonzero_mean" (over the number of weights that are not 0).
+        assume_normalized: Take 1 - <labels, predictions> for the distance: right for unit vectors only.
+
+    Returns:
+        A scalar, or the weighted distances for "none".
+
+    Raises:
+        ValueError: The reduction is none of these, shapes do not fit, or the axis does not exist.
+        TypeError: The arguments are of two frameworks, or of a dtype that is not served.
+
+    Example:
+        >>> labels, predictions = [[1.0, 4.0, 5.0], [5.0, 5.0, 7.0]], [[3.0, 2.0, 5.0], [3.0, 2.0, 7.0]]
+        >>> loss = cosine_distance_loss(labels, predictions)
+        >>> print(round(float(loss), 7))
+        0.0771687
+    """
+    face, word, _ = _face({"labels": labels, "predictions": predictions})
+    return face.cosine_distance_loss(
+        labels,
+        predictions,
+        **{word: axis},
+        weights=weights,
+        reduction=reduction,
+        assume_normalized=assume_normalized,
+    )
+
+
+def cosine_embedding_loss(
+    x1: Any, x2: Any, target: Any, *, margin: float = 0.0, reduction: str = "mean"
+) -> Any:
+    """Return the mean of D where the target is +1 and of max(0, S - margin) where it is -1.
+
+    Args:
+        x1: NumPy array (or what NumPy makes one of), or tensor; the vectors are along the last axis.
+        x2: Array of the same framework that broadcasts with x1.
+        target: Array of +1 and -1 that broadcasts to the shape of the losses without enlarging it.
+        margin: Similarity up to which a pair with target -1 costs nothing.
+        reduction: As in `cosine_distance_loss`.
+
+    Returns:
+        A scalar, or the losses for "none".
+
+    Raises:
+        ValueError: The target holds something else, or as `cosine_distance_loss`.
+        TypeError: As `cosine_distance_loss`.
+
+    Example:
+        >>> float(cosine_embedding_loss([3.0, 4.0], [4.0, 3.0], 1))
+        0.04
+    """
+    face, _, _ = _face({"x1": x1, "x2": x2, "target": target})
+    return face.cosine_embedding_loss(x1, x2, target, margin=margin, reduction=reduction)

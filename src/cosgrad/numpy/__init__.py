@@ -1,0 +1,16 @@
+"""The exact cosine for NumPy: values, distances, losses, and their derivatives written out."""
+
+from cosgrad.numpy._derivatives import cosine_similarity_grad, cosine_similarity_hvp, cosine_similarity_jvp
+from cosgrad.numpy._losses import cosine_distance_loss, cosine_embedding_loss
+from cosgrad.numpy._similarity import cosine_distance, cosine_similarity, normalize
+
+__all__ = [
+    "cosine_distance",
+    "cosine_distance_loss",
+    "cosine_embedding_loss",
+    "cosine_similarity",
+    "cosine_similarity_grad",
+    "cosine_similarity_hvp",
+    "cosine_similarity_jvp",
+    "normalize",
+]

@@ -1,0 +1,123 @@
+"""NumPy's conventions for arguments, and the array operations that the closed forms ask of it."""
+
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.exceptions import AxisError
+from numpy.typing import ArrayLike, NDArray
+
+from cosgrad import _native
+from cosgrad.spec import Face, Shape
+
+Array: TypeAlias = NDArray[Any]
+
+FACE = Face("axis", "array", AxisError)
+_FLOATS = "float16, bfloat16, float32 or float64"
+
+
+def dtype_index(dtype: np.dtype[Any]) -> int | None:
+    """Return the core's index of a dtype, None where it has none. bfloat16 is known by its name."""
+    return _native.dtypes.index(dtype.name) if dtype.name in _native.dtypes else None
+
+
+def as_array(name: str, x: ArrayLike) -> Array:
+    """Return x as an array of real numbers, without copying one that is."""
+    if isinstance(x, np.ma.MaskedArray):
+        raise TypeError(f"{name} is a masked array, and its mask would be lost: fill it first")
+    array = np.asarray(x)
+    if dtype_index(array.dtype) is None and array.dtype.kind not in "biu":
+        raise FACE.refuse_dtype(name, array.dtype, f"real, that is {_FLOATS}, or integers, taken as float64")
+    return array
+
+
+def convert(array: Array, dtype: np.dtype[Any]) -> Array:
+    """Return the array in native byte order and aligned, as the core reads it."""
+    array = array.astype(dtype.newbyteorder("="), copy=False)
+    return array if array.flags.aligned else array.copy()
+
+
+def promote(*arrays: Array) -> np.dtype[Any]:
+    """Return the promoted dtype; integers and booleans count as float64."""
+    dtype = np.result_type(*arrays)
+    return np.dtype(np.float64) if dtype.kind in "biu" else dtype
+
+
+def as_pair(
+    x_name: str, x: ArrayLike, y_name: str, y: ArrayLike, axis: int
+) -> tuple[Array, Array, int, Shape]:
+    """Return both as the core reads them, the axis in their broadcast shape, and the shape of the batch.
+
+    A scalar counts as a vector of length 1.
+    """
+    a, b = as_array(x_name, x), as_array(y_name, y)
+    dtype = promote(a, b)
+    if dtype_index(dtype) is None:
+        raise FACE.refuse_dtype(f"the promoted type of {x_name} and {y_name}", dtype, _FLOATS)
+    a, b = convert(a, dtype), convert(b, dtype)
+    if a.ndim == b.ndim == 0:
+        a = a.reshape(1)
+    shape = FACE.check_broadcast(x_name, a.shape, y_name, b.shape)
+    axis = FACE.check_axis(axis, len(shape))
+    return a, b, axis, shape[:axis] + shape[axis + 1 :]
+
+
+def aligned(array: Array, rank: int) -> Array:
+    """Return a view of the given rank, with leading axes of length 1."""
+    return array.reshape((1,) * (rank - array.ndim) + array.shape)
+
+
+def address(array: Array | None) -> int:
+    """Return where the data are."""
+    return 0 if array is None else array.ctypes.data
+
+
+class NumpyOps:
+    """`cosgrad.spec.Ops` for arrays; everything is computed in float64."""
+
+    def widen(self, x: Array) -> Array:
+        """Return x in float64."""
+        return x.astype(np.float64, copy=False)
+
+    def cast(self, x: Array, like: Array) -> Array:
+        """Return x in the dtype of `like`."""
+        return np.asarray(x).astype(like.dtype, copy=False)
+
+    def detach(self, x: Array) -> Array:
+        """Return x: an array carries no graph."""
+        return x
+
+    def where(self, condition: Array, x: Array | float, y: Array | float) -> Array:
+        """Select elementwise."""
+        return np.where(condition, x, y)
+
+    def sqrt(self, x: Array) -> Array:
+        """Return the square root."""
+        return np.sqrt(x)
+
+    def isfinite(self, x: Array) -> Array:
+        """Tell where x is finite."""
+        return np.isfinite(x)
+
+    def sum(self, x: Array, axis: int | Shape) -> Array:
+        """Sum over one axis or several, kept."""
+        return np.asarray(np.sum(x, axis, keepdims=True))
+
+    def largest(self, x: Array, axis: int) -> Array:
+        """Return max |x_i|, 0 over an empty axis."""
+        return np.asarray(np.max(np.abs(x), axis, keepdims=True, initial=0))
+
+    def power_of_two(self, m: Array) -> Array:
+        """Return the largest power of two up to m."""
+        return np.where(np.isfinite(m), np.ldexp(1.0, np.frexp(m)[1] - 1), m)
+
+    def limits(self, x: Array) -> tuple[float, float]:
+        """Return the machine epsilon and the largest number."""
+        info = np.finfo(x.dtype)
+        return float(info.eps), float(info.max)
+
+    def total(self, x: Array) -> Array:
+        """Sum everything in float64, in one order."""
+        return np.asarray(np.sum(x, dtype=np.float64))
+
+
+OPS = NumpyOps()

@@ -1,0 +1,166 @@
+"""What every face shares: the words of its errors, the rules for its arguments, and the reduction of losses.
+
+Nothing here imports a framework. A face supplies its words as a `Face` and its operations as an `Ops`.
+"""
+
+import math
+import operator
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Protocol, TypeAlias
+
+Array: TypeAlias = Any
+Shape: TypeAlias = tuple[int, ...]
+
+REDUCTIONS: Final = ("none", "sum", "mean", "weighted_mean", "nonzero_mean")
+
+
+class Ops(Protocol):
+    """The operations that the closed forms and the reductions need, beside `+ - * /` and comparisons.
+
+    `axis` is not negative, and every reduction over it keeps it with length 1.
+    """
+
+    def widen(self, x: Array) -> Array:
+        """Return x in the dtype to compute in: float32 for half types, float64 above, where there is one."""
+
+    def cast(self, x: Array, like: Array) -> Array:
+        """Return x in the dtype of `like`."""
+
+    def detach(self, x: Array) -> Array:
+        """Return x as a constant to every derivative."""
+
+    def where(self, condition: Array, x: Array, y: Array) -> Array:
+        """Select elementwise; either branch may be a Python scalar."""
+
+    def sqrt(self, x: Array) -> Array:
+        """Return the square root."""
+
+    def isfinite(self, x: Array) -> Array:
+        """Tell where x is neither NaN nor infinite."""
+
+    def sum(self, x: Array, axis: int | Shape) -> Array:
+        """Sum over one axis or several."""
+
+    def largest(self, x: Array, axis: int) -> Array:
+        """Return max |x_i|, NaN where an element is, 0 over an empty axis; a constant to every derivative."""
+
+    def power_of_two(self, m: Array) -> Array:
+        """Return the largest power of two up to m > 0, and NaN for NaN."""
+
+    def limits(self, x: Array) -> tuple[float, float]:
+        """Return the machine epsilon and the largest number of x's dtype."""
+
+    def total(self, x: Array) -> Array:
+        """Sum all elements, into rank 0 and a wider dtype if there is one, in one order whatever the threads."""
+
+
+@dataclass(frozen=True)
+class Face:
+    """The words in which a framework's users know an argument, and the classes of its errors."""
+
+    axis: str
+    array: str
+    axis_error: type[ValueError] = ValueError
+    shape_error: type[ValueError] = ValueError
+    dtype_error: type[TypeError] = TypeError
+
+    def check_axis(self, axis: int, rank: int) -> int:
+        """Return the axis counted from the front. A scalar counts as a vector of length 1."""
+        try:
+            index = operator.index(axis)
+        except TypeError:
+            raise TypeError(f"{self.axis}={axis!r} must be an integer") from None
+        count = max(rank, 1)
+        if not -count <= index < count:
+            raise self.axis_error(f"{self.axis}={axis} is out of range for {self.array}s of rank {rank}")
+        return index % count
+
+    def check_broadcast(self, x_name: str, x: Shape, y_name: str, y: Shape) -> Shape:
+        """Return the shape to which both broadcast."""
+        rank = max(len(x), len(y))
+        shape = []
+        for a, b in zip((1,) * (rank - len(x)) + x, (1,) * (rank - len(y)) + y, strict=True):
+            if a != b and a != 1 and b != 1:
+                raise self.shape_error(
+                    f"{x_name} of shape {x} and {y_name} of shape {y} must broadcast to one shape"
+                )
+            shape.append(b if a == 1 else a)
+        return tuple(shape)
+
+    def check_fits(self, name: str, shape: Shape, batch: Shape, what: str = "the losses' shape") -> None:
+        """Refuse what does not broadcast to a shape, by default that of the losses, or would enlarge it."""
+        fits = len(shape) <= len(batch) and all(
+            a in (1, b) for a, b in zip(reversed(shape), reversed(batch), strict=False)
+        )
+        if not fits:
+            raise self.shape_error(
+                f"{name} of shape {shape} must broadcast to {what} {batch} without enlarging it"
+            )
+
+    def refuse_dtype(self, name: str, dtype: object, takes: str) -> TypeError:
+        """Return the error for an array of a dtype that is not served."""
+        return self.dtype_error(f"{name} is of dtype {dtype}, must be {takes}")
+
+
+def check_eps(eps: float) -> float:
+    """Return eps as a float. It floors a norm, so it is not negative."""
+    try:
+        value = float(eps)
+    except (TypeError, ValueError):
+        raise TypeError(f"eps={eps!r} must be a number") from None
+    if math.isnan(value) or value < 0:
+        raise ValueError(f"eps={eps} must be at least 0")
+    return value
+
+
+def check_reduction(reduction: str) -> str:
+    """Return the reduction if there is such a one."""
+    if reduction not in REDUCTIONS:
+        raise ValueError(f"reduction={reduction!r} must be one of {', '.join(map(repr, REDUCTIONS))}")
+    return reduction
+
+
+def refuse_target(value: object) -> ValueError:
+    """Return the error for a target of the embedding loss that is neither +1 nor -1."""
+    return ValueError(f"target holds {value}, must hold only +1 and -1")
+
+
+def size(shape: Sequence[int]) -> int:
+    """Return the number of elements."""
+    return math.prod(shape)
+
+
+def reduce(ops: Ops, losses: Array, weights: Array | None, reduction: str) -> Array:
+    """Weight the losses of single vectors and reduce them.
+
+    A weight of zero excludes its row: what a loss there adds is 0, NaN or not, and the derivative in the weight
+    is the loss where that is finite. A denominator of zero gives 0 with zero gradient. Half types are weighted
+    and summed wider and rounded once.
+
+    Args:
+        ops: The face's operations.
+        losses: The losses, one per vector, in any shape.
+        weights: What broadcasts to that shape, or None for ones.
+        reduction: One of `REDUCTIONS`.
+    """
+    n = size(losses.shape)
+    if weights is None:
+        if reduction == "none":
+            return losses
+        total = ops.total(losses)
+        return ops.cast(total if reduction == "sum" or n == 0 else total / n, losses)
+    wide = ops.widen(losses)
+    w = ops.cast(weights, wide)
+    weighted = w * ops.where((w == 0) & ~ops.isfinite(wide), 0, wide)
+    if reduction == "none":
+        return ops.cast(weighted, losses)
+    total = ops.total(weighted)
+    if reduction == "sum":
+        return ops.cast(total, losses)
+    repeats = n / max(size(w.shape), 1)  # how often broadcasting counts each weight
+    if reduction == "mean":
+        return ops.cast(total / max(n, 1), losses)
+    count = ops.total(w if reduction == "weighted_mean" else ops.cast(w != 0, w)) * repeats
+    empty = count == 0
+    return ops.cast(ops.where(empty, 0, total / ops.where(empty, 1, count)), losses)
