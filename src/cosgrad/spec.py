@@ -109,7 +109,7 @@ def check_eps(eps: float) -> float:
         value = float(eps)
     except (TypeError, ValueError):
         raise TypeError(f"eps={eps!r} must be a number") from None
-    if math.isnan(value) or value < 0:
+    if not value >= 0:
         raise ValueError(f"eps={eps} must be at least 0")
     return value
 

@@ -1,0 +1,155 @@
+# Every task of the project, one command each; `make help` lists them.
+#
+#   PYTHON   the interpreter of a new .venv    (default: the first Python >= 3.11 that is found)
+#   WORKERS  how many processes run the tests  (default: 2)
+#   ARGS     more arguments for verify, pytest or the benchmarks: make test ARGS="-k range -x"
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help run test docs lint lint-python lint-types lint-native format sanitize bench package hooks clean distclean preflight
+
+VENV ?= .venv
+WORKERS ?= 2
+ARGS ?=
+
+PY := $(VENV)/bin/python
+INSTALL = $(PY) -m pip install -qq --disable-pip-version-check --constraint constraints.txt
+# The requirements that pyproject.toml states, by the path of their table: $(call requires,build-system requires)
+requires = $$($(PY) -c 'import functools, sys, tomllib; \
+  print(*functools.reduce(dict.get, sys.argv[1:], tomllib.load(open("pyproject.toml", "rb"))))' $(1))
+
+NATIVE := CMakeLists.txt $(shell find native -type f 2>/dev/null)
+CXX_FILES = $(shell find native -name '*.hpp' -o -name '*.cpp')
+
+help:  ## list the tasks
+	@awk -F ':.*  ## ' '/^[a-z]+:.*  ## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# Tasks -------------------------------------------------------------------------------------------------------------
+
+run: $(VENV)/.cosgrad  ## install the package with its PyTorch face and verify it
+	@$(VENV)/bin/cosgrad verify $(ARGS)
+
+test: $(VENV)/.dev  ## run the tests
+	@$(PY) -m pytest -n $(WORKERS) $(ARGS)
+
+docs: $(VENV)/.dev  ## run the examples in README.md and docs/, and follow their links
+	@$(PY) -m pytest -q tests/test_docs.py $(ARGS)
+
+lint: lint-python lint-types lint-native docs  ## check style, types, formatting and the documents
+
+lint-python: $(VENV)/.dev
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+
+lint-types: $(VENV)/.dev
+	@$(PY) -m mypy
+	@$(PY) -m mypy benchmarks
+
+lint-native: $(VENV)/.dev
+	@$(VENV)/bin/clang-format --dry-run -Werror $(CXX_FILES)
+
+format: $(VENV)/.dev  ## rewrite the sources in the project's format
+	@$(PY) -m ruff check --fix .
+	@$(PY) -m ruff format .
+	@$(VENV)/bin/clang-format -i $(CXX_FILES)
+
+sanitize: $(VENV)/.build  ## run the native tests under the address, undefined-behaviour and thread sanitizers
+	@$(call native_tests,asan,address$(comma)undefined)
+	@$(call native_tests,tsan,thread)
+
+bench: $(VENV)/.bench  ## time the package beside its rivals
+	@$(PY) benchmarks/run.py $(ARGS)
+
+package: $(VENV)/.build  ## build a wheel and verify it in an environment of its own, without PyTorch
+	@rm -rf dist build/package
+	@PATH="$(abspath $(VENV)/bin):$$PATH" $(PY) -m pip wheel -qq --disable-pip-version-check --no-build-isolation --no-deps --wheel-dir dist .
+	@$(PY) -m venv build/package
+	@build/package/bin/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt dist/*.whl
+	@cd build/package && bin/cosgrad verify
+
+hooks: $(VENV)/.dev  ## run `make lint` before every commit
+	@command -v git >/dev/null || { echo 'make hooks needs git, which was not found: install it.' >&2; exit 1; }
+	@$(VENV)/bin/pre-commit install
+
+clean:  ## remove what was built; the installed tools stay
+	@rm -rf build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis $(VENV)/.cosgrad
+	@find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+
+distclean: clean  ## remove the environment too
+	@rm -rf $(VENV)
+
+comma := ,
+
+# One build tree per sanitizer. ThreadSanitizer's shadow memory needs addresses that are not too random: where the
+# system allows it, setarch switches their randomisation off.
+define native_tests
+  echo "native tests under: $(2)"; \
+  $(VENV)/bin/cmake -S . -B build/$(1) -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(VENV)/bin/ninja) \
+    -DPython_EXECUTABLE=$(abspath $(PY)) -DCOSGRAD_WARNINGS_AS_ERRORS=ON \
+    -DCOSGRAD_NATIVE_TESTS=ON -DCOSGRAD_SANITIZE=$(2) >build/$(1).log 2>&1 || { cat build/$(1).log; exit 1; }; \
+  $(VENV)/bin/cmake --build build/$(1) && \
+  cd build/$(1) && $$(setarch -R true 2>/dev/null && echo setarch -R) \
+    $(abspath $(VENV)/bin/ctest) --output-on-failure --no-tests=error
+endef
+
+# What the tasks need -----------------------------------------------------------------------------------------------
+# A stamp in the environment says that a step is done; it is taken again when what it was made from has changed.
+
+$(VENV)/.created: | preflight
+	@echo 'creating $(VENV)'
+	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.build: constraints.txt pyproject.toml | $(VENV)/.created
+	@echo 'installing what the build needs'
+	@$(INSTALL) $(call requires,build-system requires) cmake ninja
+	@mkdir -p build
+	@touch $@
+
+$(VENV)/.cosgrad: $(NATIVE) $(VENV)/.build
+	@echo 'building and installing cosgrad with its PyTorch face (PyTorch is large: the first time takes minutes)'
+	@PATH="$(abspath $(VENV)/bin):$$PATH" $(INSTALL) --no-build-isolation \
+	  --config-settings cmake.define.COSGRAD_WARNINGS_AS_ERRORS=ON --editable '.[torch]'
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.cosgrad
+	@echo 'installing the development tools'
+	@$(INSTALL) $(call requires,project optional-dependencies dev)
+	@touch $@
+
+$(VENV)/.bench: $(VENV)/.cosgrad
+	@echo 'installing the rivals of the benchmarks'
+	@$(INSTALL) $(call requires,project optional-dependencies bench) \
+	  || echo 'not every rival could be installed: its rows will say so'
+	@touch $@
+
+# Is everything there that pip cannot bring? Says what is missing in one sentence, before anything is done.
+ifneq ($(wildcard $(VENV)/.cosgrad),)
+preflight: ;
+else
+CANDIDATES := python3 python3.14 python3.13 python3.12 python3.11
+IS_NEW := import sys; sys.exit(sys.version_info < (3, 11))
+CAN_VENV := import ensurepip, venv
+HAS_HEADERS := import os, sys, sysconfig; sys.exit(not os.path.exists(sysconfig.get_path("include") + "/Python.h"))
+find = $(firstword $(foreach p,$(CANDIDATES),$(shell $p -c '$(1)' >/dev/null 2>&1 && echo $p)))
+PYTHON ?= $(or $(call find,$(CAN_VENV); $(HAS_HEADERS); $(IS_NEW)),$(call find,$(IS_NEW)),python3)
+
+ifeq ($(origin CXX),default)
+  CXX := $(or $(firstword $(foreach c,c++ g++ clang++,$(shell command -v $c))),c++)
+endif
+
+preflight:
+	@python='$(PYTHON)'; fail() { echo "cosgrad needs $$1" >&2; exit 1; }; \
+	 command -v "$$python" >/dev/null \
+	  || fail "Python 3.11 or newer, and $$python was not found: install it or name another with PYTHON=…"; \
+	 "$$python" -c '$(IS_NEW)' 2>/dev/null \
+	  || fail "Python 3.11 or newer, and $$python is $$("$$python" -V 2>&1): install a newer one or name it with PYTHON=…"; \
+	 "$$python" -c '$(CAN_VENV)' 2>/dev/null \
+	  || fail "Python's venv module, which $$python lacks: install it (Debian and Ubuntu: apt-get install python3-venv)."; \
+	 "$$python" -c '$(HAS_HEADERS)' 2>/dev/null \
+	  || fail "Python's C headers, which $$python lacks: install them (Debian and Ubuntu: apt-get install python3-dev)."; \
+	 command -v $(firstword $(CXX)) >/dev/null \
+	  || fail "a C++20 compiler, and $(firstword $(CXX)) was not found: install one (Debian and Ubuntu: apt-get install g++) or name it with CXX=…"; \
+	 printf '#include <concepts>\n#include <span>\nint main() {}\n' | $(CXX) -std=c++20 -fsyntax-only -x c++ - 2>/dev/null \
+	  || fail "a C++20 compiler, and $(CXX) is not one: install a newer one (GCC 11, Clang 14) or name it with CXX=…"
+endif

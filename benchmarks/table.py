@@ -1,0 +1,156 @@
+"""What came of the contests: one line per rival, as a table for people and as JSON for programs."""
+
+from __future__ import annotations
+
+import os
+import platform
+import statistics
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from typing import Any
+
+import torch
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from accuracy import Accuracy
+from contest import OURS, Contest, Workload
+from cosgrad import _native
+
+
+@dataclass(frozen=True)
+class Line:
+    """cosgrad beside one rival at one piece of work: medians of the rounds' seconds, and of their ratios."""
+
+    workload: str
+    title: str
+    rival: str
+    ours_seconds: float | None = None
+    rival_seconds: float | None = None
+    ratio: float | None = None
+    ratio_low: float | None = None
+    ratio_high: float | None = None
+    target: float | None = None
+    ours_peak_bytes: int | None = None
+    rival_peak_bytes: int | None = None
+    ours_accuracy: Accuracy | None = None
+    rival_accuracy: Accuracy | None = None
+    note: str = ""
+
+    @property
+    def verdict(self) -> str:
+        """met or missed; nothing where nothing was promised or nothing was measured."""
+        if self.ratio is None or self.target is None:
+            return ""
+        return "met" if self.ratio >= self.target else "missed"
+
+    def as_json(self) -> dict[str, Any]:
+        """Every field, and the verdict."""
+        return asdict(self) | {"verdict": self.verdict}
+
+
+def lines(
+    workload: Workload,
+    contest: Contest,
+    seconds: Mapping[str, Sequence[float]],
+    peaks: Mapping[str, int | None],
+    accuracies: Mapping[str, Accuracy],
+) -> list[Line]:
+    """One line per rival, those that are missing last."""
+    found = []
+    for name, rival in contest.rivals.items():
+        ratios = [theirs / ours for ours, theirs in zip(seconds[OURS], seconds[name], strict=True)]
+        line = Line(
+            workload.name,
+            workload.title,
+            name,
+            statistics.median(seconds[OURS]),
+            statistics.median(seconds[name]),
+            statistics.median(ratios),
+            min(ratios),
+            max(ratios),
+            rival.target,
+            peaks.get(OURS),
+            peaks.get(name),
+            accuracies.get(OURS),
+            accuracies.get(name),
+            rival.how,
+        )
+        found.append(line)
+    return found + [
+        Line(workload.name, workload.title, name, note=f"not measured: {why}")
+        for name, why in contest.missing.items()
+    ]
+
+
+def environment() -> dict[str, Any]:
+    """What the figures depend on."""
+    packages = ("cosgrad", "numpy", "torch", "numkong", "simsimd")
+    installed = {dist.metadata["Name"].lower() for dist in metadata.distributions()}
+    return {
+        "machine": platform.machine(),
+        "processor": processor(),
+        "cpus": len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count(),
+        "isa": _native.isa,
+        "torch_threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+        "versions": {name: metadata.version(name) for name in packages if name in installed},
+    }
+
+
+def processor() -> str:
+    """The processor's name, where the system tells it."""
+    try:
+        with open("/proc/cpuinfo") as info:  # noqa: PTH123
+            return next((line.split(":", 1)[1].strip() for line in info if line.startswith("model name")), "")
+    except OSError:
+        return platform.processor()
+
+
+def render(found: Sequence[Line]) -> Table:
+    """The table for people."""
+    table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
+    for heading in ("work", "rival"):
+        table.add_column(heading, overflow="fold")
+    for heading in ("cosgrad", "rival", "ratio", "target", "", "peak memory", "cosgrad errs", "rival errs"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    previous = ""
+    for line in found:
+        title = line.title if line.workload != previous else ""
+        if title and previous:
+            table.add_section()
+        previous = line.workload
+        rival = f"{line.rival} ({line.note})" if line.ratio and line.note else line.rival
+        table.add_row(title, rival, *cells(line))
+    return table
+
+
+def cells(line: Line) -> tuple[str | Text, ...]:
+    """The figures of a line."""
+    if line.ratio is None:
+        return "", "", "", "", line.note, "", "", ""
+    return (
+        duration(line.ours_seconds),
+        duration(line.rival_seconds),
+        f"{line.ratio:.2f}x",
+        f"{line.target:g}x" if line.target is not None else "",
+        Text(line.verdict, style={"met": "green", "missed": "bold red"}.get(line.verdict, "")),
+        f"{size(line.ours_peak_bytes)} / {size(line.rival_peak_bytes)}",
+        str(line.ours_accuracy or ""),
+        str(line.rival_accuracy or ""),
+    )
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds in the unit that suits them."""
+    if seconds is None:
+        return ""
+    return f"{seconds * 1e3:.1f} ms" if seconds >= 1e-3 else f"{seconds * 1e6:.1f} us"
+
+
+def size(count: int | None) -> str:
+    """Bytes as megabytes."""
+    return "-" if count is None else f"{count / 1e6:.0f} MB"

@@ -1,0 +1,83 @@
+"""The command `cosgrad`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+app = typer.Typer(
+    name="cosgrad",
+    help="The cosine: similarity, distance, losses and all their derivatives.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"cosgrad {version('cosgrad')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _cosgrad(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def verify(
+    target: Annotated[
+        str | None,
+        typer.Option(metavar="MODULE:FUNCTION", help="Judge this function, not the package itself."),
+    ] = None,
+    framework: Annotated[
+        str | None,
+        typer.Option(
+            help="numpy or torch: whose arrays the target takes (torch), or which face to check (all)."
+        ),
+    ] = None,
+    quantity: Annotated[
+        Literal["similarity", "distance"], typer.Option(help="What the target returns.")
+    ] = "similarity",
+    signature: Annotated[
+        Literal["rows", "vectors", "columns"],
+        typer.Option(help="(N, D), (N, D) -> (N,); (D,), (D,) -> (); or (n, 1), (n, 1) -> (1, 1)."),
+    ] = "rows",
+    strict: Annotated[bool, typer.Option("--strict", help="Count hazards as fails.")] = False,
+    thorough: Annotated[
+        bool, typer.Option("--thorough", help="Also lengths up to a million, and the whole compiler.")
+    ] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Of all inputs.")] = 0,
+    timeout: Annotated[
+        float, typer.Option(min=0.1, metavar="SECONDS", help="A call that takes longer counts as hanging.")
+    ] = 120.0,
+    json: Annotated[Path | None, typer.Option(metavar="PATH", help="Write every row as JSON.")] = None,
+    html: Annotated[Path | None, typer.Option(metavar="PATH", help="Write the tables as a page.")] = None,
+) -> None:
+    """Check every installed face against an oracle; or judge somebody else's cosine.
+
+    Exit 0 when all is well, 1 when something failed, 2 when the target cannot be judged.
+    """
+    from cosgrad.verify.command import Options, run
+
+    raise typer.Exit(
+        run(Options(target, framework, quantity, signature, strict, thorough, seed, timeout, json, html))
+    )
+
+
+def main() -> None:
+    """Entry point; Ctrl-C leaves no traceback."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        sys.exit(130)

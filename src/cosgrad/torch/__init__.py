@@ -1,0 +1,19 @@
+"""The cosine in PyTorch: similarity, distance and losses with every derivative.
+
+On the CPU the native core computes values and first derivatives, on PyTorch's own threads; everything else (other
+devices, derivatives of order two and up, compiled transforms) is plain PyTorch operations.
+"""
+
+from cosgrad.torch import _autograd as _autograd  # registers what differentiates the operators
+from cosgrad.torch import nn
+from cosgrad.torch._losses import cosine_distance_loss, cosine_embedding_loss
+from cosgrad.torch._similarity import cosine_distance, cosine_similarity, normalize
+
+__all__ = [
+    "cosine_distance",
+    "cosine_distance_loss",
+    "cosine_embedding_loss",
+    "cosine_similarity",
+    "nn",
+    "normalize",
+]

@@ -1,0 +1,78 @@
+"""PyTorch's conventions for arguments: its words, its promotion of dtypes, its errors."""
+
+import torch
+from torch import Tensor
+
+from cosgrad.spec import Face
+
+
+class DimError(ValueError, IndexError):
+    """A dim that the tensors do not have."""
+
+
+class ShapeError(ValueError, RuntimeError):
+    """Shapes or devices that do not go together."""
+
+
+class DtypeError(TypeError, RuntimeError):
+    """A dtype or layout that is not served."""
+
+
+FACE = Face("dim", "tensor", DimError, ShapeError, DtypeError)
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+_FLOAT_NAMES = ", ".join(str(dtype) for dtype in FLOATS[:-1]) + f" or {FLOATS[-1]}"
+
+
+def check_tensor(name: str, x: object) -> None:
+    """Refuse what is not a dense tensor."""
+    if not isinstance(x, Tensor):
+        raise TypeError(f"{name} is {type(x).__name__}, must be a tensor")
+    if x.layout is not torch.strided:
+        raise DtypeError(f"{name} has layout {x.layout}, must be {torch.strided}")
+
+
+def promote(x_name: str, x: Tensor, y_name: str, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Return both in their common dtype, which must be floating."""
+    for name, t in ((x_name, x), (y_name, y)):
+        check_tensor(name, t)
+        if t.dtype not in FLOATS and (t.is_complex() or t.is_floating_point() or t.is_quantized):
+            raise FACE.refuse_dtype(name, t.dtype, f"real, that is {_FLOAT_NAMES}")
+    dtype = torch.promote_types(x.dtype, y.dtype)
+    if dtype not in FLOATS:
+        names = f"{x_name} and {y_name}"
+        raise FACE.refuse_dtype(names, dtype, f"floating in at least one, that is {_FLOAT_NAMES}")
+    return x.to(dtype), y.to(dtype)
+
+
+def check_device(x_name: str, x: Tensor, y_name: str, y: Tensor) -> None:
+    """Refuse tensors of two devices."""
+    if x.device != y.device:
+        raise ShapeError(f"{x_name} on {x.device} and {y_name} on {y.device} must be on one device")
+
+
+def pair(x_name: str, x: Tensor, y_name: str, y: Tensor, dim: int) -> tuple[Tensor, Tensor, int]:
+    """Return both of one dtype and rank and equal along the axis, and the axis.
+
+    Only views and conversions of dtype are made; scalars become vectors of length 1.
+    """
+    if not (isinstance(x, Tensor) and isinstance(y, Tensor) and x.dtype is y.dtype and x.dtype in FLOATS):
+        x, y = promote(x_name, x, y_name, y)
+    if x.layout is not torch.strided or y.layout is not torch.strided:
+        check_tensor(x_name, x)
+        check_tensor(y_name, y)
+    if not (x.is_cpu and y.is_cpu):
+        check_device(x_name, x, y_name, y)
+    shape = x.shape
+    if shape == y.shape:
+        axis = FACE.check_axis(dim, len(shape))
+        return (x, y, axis) if shape else (x.unsqueeze(0), y.unsqueeze(0), axis)
+    shape = FACE.check_broadcast(x_name, tuple(x.shape), y_name, tuple(y.shape))
+    axis = FACE.check_axis(dim, len(shape))
+    return _align(x, shape, axis), _align(y, shape, axis), axis
+
+
+def _align(x: Tensor, shape: tuple[int, ...], axis: int) -> Tensor:
+    x = x[(None,) * (len(shape) - x.dim())] if x.dim() < len(shape) else x
+    if x.shape[axis] == shape[axis]:
+        return x
+    return x.expand(*x.shape[:axis], shape[axis], *x.shape[axis + 1 :])

@@ -1,0 +1,82 @@
+"""The array operations that the closed forms and the reductions ask of PyTorch."""
+
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from cosgrad.spec import Shape
+
+_HALF = (torch.float16, torch.bfloat16)
+_HAS_FLOAT64 = ("cpu", "cuda", "meta")
+_SERIAL = 16384  # half of what ATen sums on one thread
+_ROW = 1024
+
+
+@lru_cache
+def _limits(dtype: torch.dtype) -> tuple[float, float]:
+    info = torch.finfo(dtype)
+    return info.eps, info.max
+
+
+class TorchOps:
+    """`cosgrad.spec.Ops` for tensors. Every method can be vmapped, compiled and differentiated."""
+
+    def widen(self, x: Tensor) -> Tensor:
+        """Return x in the dtype to compute in."""
+        if x.dtype in _HALF:
+            return x.to(torch.float32)
+        return x.to(torch.float64) if x.device.type in _HAS_FLOAT64 else x
+
+    def cast(self, x: Tensor, like: Tensor) -> Tensor:
+        """Return x in the dtype of `like`."""
+        return x.to(like.dtype)
+
+    def detach(self, x: Tensor) -> Tensor:
+        """Return x as a constant."""
+        return x.detach()
+
+    def where(self, condition: Tensor, x: Tensor | float, y: Tensor | float) -> Tensor:
+        """Select elementwise."""
+        return torch.where(condition, x, y)
+
+    def sqrt(self, x: Tensor) -> Tensor:
+        """Return the square root."""
+        return x.sqrt()
+
+    def isfinite(self, x: Tensor) -> Tensor:
+        """Tell where x is finite."""
+        return x.isfinite()
+
+    def sum(self, x: Tensor, axis: int | Shape) -> Tensor:
+        """Sum over one axis or several, kept."""
+        return x.sum(axis, keepdim=True)
+
+    def largest(self, x: Tensor, axis: int) -> Tensor:
+        """Return max |x_i|, 0 over an empty axis."""
+        x = x.detach()
+        return x.abs().amax(axis, keepdim=True) if x.shape[axis] else x.sum(axis, keepdim=True)
+
+    def power_of_two(self, m: Tensor) -> Tensor:
+        """Return the largest power of two up to m."""
+        exponent = torch.frexp(m).exponent - 1
+        return torch.where(m.isfinite(), torch.ldexp(torch.ones_like(m), exponent), m)
+
+    def limits(self, x: Tensor) -> tuple[float, float]:
+        """Return the machine epsilon and the largest number."""
+        return _limits(x.dtype)
+
+    def total(self, x: Tensor) -> Tensor:
+        """Sum everything in float64.
+
+        PyTorch splits the sum of many elements into one by the number of threads, the sums of rows it does not.
+        """
+        dtype = torch.float64 if x.device.type in _HAS_FLOAT64 else None
+        if x.numel() > _SERIAL:
+            x = x.flatten()
+            while x.numel() > _SERIAL:
+                x = torch.nn.functional.pad(x, (0, -x.numel() % _ROW)).view(-1, _ROW).sum(1, dtype=dtype)
+        return x.sum(dtype=dtype)
+
+
+OPS = TorchOps()

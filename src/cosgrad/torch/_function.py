@@ -1,0 +1,274 @@
+"""The rules of differentiation: what reverse mode, forward mode and `vmap` do with S and D.
+
+    Cosine    x, y -> S and/or D       backward: Gradient        jvp: Tangent
+    Gradient  x, y, g -> g dS          backward and jvp: the closed forms of second order
+    Tangent   x, y, u, v -> J          backward: Gradient and the closed forms; jvp: the closed forms
+
+Each comes twice: once as recorded by plain autograd, and once with the `setup_context` that `torch.func` and
+forward mode ask for and that makes every call several times as long.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd import Function, forward_ad
+
+from cosgrad.torch import _closed, _core
+from cosgrad.torch._core import batch_shape
+from cosgrad.torch._operators import OPERATORS, unpack, wanted
+from cosgrad.torch._rule import BOTH, Rule, batched, plain, recorded, transformed
+
+Pair = tuple[Tensor | None, Tensor | None]
+
+
+def cosine(x: Tensor, y: Tensor, rule: Rule) -> Any:
+    """Return S, D or both, recorded by whatever wants to differentiate them."""
+    if transformed():
+        return TransformedCosine.apply(x, y, rule)
+    if recorded(x, y):
+        return Cosine.apply(x, y, rule)
+    return _cosine(x, y, rule)
+
+
+def gradient(x: Tensor, y: Tensor, g: Tensor, rule: Rule, need_x: bool, need_y: bool) -> Pair:
+    """Return g times the derivatives in x and in y, where they are needed, recorded like `cosine`."""
+    if transformed():
+        return unpack(TransformedGradient.apply(x, y, g, rule, need_x, need_y), need_x, need_y)
+    if recorded(x, y, g):
+        return unpack(Gradient.apply(x, y, g, rule, need_x, need_y), need_x, need_y)
+    return _gradient(x, y, g, rule, need_x, need_y)
+
+
+def tangent(x: Tensor, y: Tensor, u: Tensor | None, v: Tensor | None, rule: Rule) -> Any:
+    """Return the derivative along (u, v), recorded like `cosine`; None stands for zeros."""
+    if transformed() or recorded(x, y, u, v):
+        return Tangent.apply(x, y, u, v, rule)
+    return _tangent(x, y, u, v, rule)
+
+
+def forward_grad() -> Any:
+    """Let a jvp rule be differentiated in forward mode again.
+
+    PyTorch runs the rule with forward mode switched off, so that an outer `torch.func.jvp` would see constants.
+    """
+    return forward_ad._set_fwd_grad_enabled(True)
+
+
+def primals(ctx: Any) -> list[Any]:
+    """Return what a jvp rule has saved, without the tangents that the rule is there to carry."""
+    return [t if t is None else torch._unpack_dual(t, level=0).primal for t in ctx.saved_tensors]
+
+
+def front(x: Tensor, dim: int | None, size: int = 1) -> Tensor:
+    """Return x with the mapped dimension in front, or with a new one of that size that costs no memory."""
+    return x.expand(size, *x.shape) if dim is None else x.movedim(dim, 0)
+
+
+def _cosine(x: Tensor, y: Tensor, rule: Rule) -> Any:
+    if plain(x, y):
+        return _core.cosine(x, y, rule)
+    return getattr(OPERATORS, rule.what)(x, y, rule.axis, rule.eps)
+
+
+def _gradient(x: Tensor, y: Tensor, g: Tensor, rule: Rule, need_x: bool, need_y: bool) -> Pair:
+    if plain(x, y, g):
+        return _core.gradient(x, y, g, rule, need_x, need_y)
+    if batched(g):
+        gx, gy = _closed.gradient(x, y, g, rule)
+        return gx if need_x else None, gy if need_y else None
+    results = OPERATORS.gradient(x, y, g, rule.axis, rule.eps, rule.what, rule.skip_zero, need_x, need_y)
+    return unpack(results, need_x, need_y)
+
+
+def _tangent(x: Tensor, y: Tensor, u: Tensor | None, v: Tensor | None, rule: Rule) -> Tensor:
+    return (_core if plain(x, y, u, v) else _closed).tangent(x, y, u, v, rule)
+
+
+class Cosine(Function):
+    """S, D or both."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, y: Tensor, rule: Rule) -> Any:  # type: ignore[override]
+        """Keep x and y: the backward reads them once more, and nothing else is worth the memory."""
+        ctx.save_for_backward(x, y)
+        ctx.set_materialize_grads(False)
+        ctx.rule = rule
+        return _cosine(x, y, rule)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor | None) -> Any:
+        """Return the gradients that are needed."""
+        g, rule = grads[0], ctx.rule
+        if rule.what == BOTH and grads[1] is not None:
+            g = -grads[1] if g is None else g - grads[1]
+        if g is None:
+            return None, None, None
+        x, y = ctx.saved_tensors
+        need_x, need_y, _ = ctx.needs_input_grad
+        return *gradient(x, y, g, rule, need_x, need_y), None
+
+
+class TransformedCosine(Cosine):
+    """The same under `torch.func` and in forward mode."""
+
+    @staticmethod
+    def forward(x: Tensor, y: Tensor, rule: Rule) -> Any:  # type: ignore[override]
+        """Compute only."""
+        return _cosine(x, y, rule)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        """Keep x and y for both modes."""
+        x, y, ctx.rule = inputs
+        ctx.save_for_backward(x, y)
+        ctx.save_for_forward(x, y)
+        ctx.set_materialize_grads(False)
+
+    @staticmethod
+    def jvp(ctx: Any, u: Tensor | None, v: Tensor | None, _: None) -> Any:  # type: ignore[override]
+        """Return the tangent of each result."""
+        with forward_grad():
+            J = tangent(*primals(ctx), u, v, ctx.rule)
+            return (J, -J) if ctx.rule.what == BOTH else J
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, x: Tensor, y: Tensor, rule: Rule) -> Any:
+        """Treat the mapped dimension as one more of the batch; what is not mapped is broadcast."""
+        out = cosine(front(x, in_dims[0]), front(y, in_dims[1]), rule.batched())
+        return out, (0, 0) if rule.what == BOTH else 0
+
+
+class Gradient(Function):
+    """The products of a cotangent with dS/dx and dS/dy, or with those of D."""
+
+    @staticmethod
+    def forward(  # type: ignore[override]
+        ctx: Any, x: Tensor, y: Tensor, g: Tensor, rule: Rule, need_x: bool, need_y: bool
+    ) -> Any:
+        """Compute, and keep the inputs for the closed forms."""
+        ctx.save_for_backward(x, y, g)
+        ctx.set_materialize_grads(False)
+        ctx.rest = rule, need_x, need_y
+        return TransformedGradient.forward(x, y, g, rule, need_x, need_y)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor | None) -> Any:
+        """With cotangents u of g dS/dx and v of g dS/dy this is the gradient of g J(u, v) in x, y and g."""
+        x, y, g = ctx.saved_tensors
+        rule, need_x, need_y = ctx.rest
+        left = iter(grads)
+        u, v = next(left) if need_x else None, next(left) if need_y else None
+        if u is None and v is None:
+            return (None,) * 6
+        hx = hy = J = None
+        if ctx.needs_input_grad[0] or ctx.needs_input_grad[1]:
+            hx, hy = _closed.curvature(x, y, u, v, g, rule)
+        if ctx.needs_input_grad[2]:
+            J = _closed.tangent(x, y, u, v, rule, g)
+        return hx, hy, J, None, None, None
+
+
+class TransformedGradient(Gradient):
+    """The same under `torch.func` and in forward mode."""
+
+    @staticmethod
+    def forward(  # type: ignore[override]
+        x: Tensor, y: Tensor, g: Tensor, rule: Rule, need_x: bool, need_y: bool
+    ) -> Any:
+        """Compute only."""
+        return tuple(t for t in _gradient(x, y, g, rule, need_x, need_y) if t is not None)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        """Keep x, y and g for both modes."""
+        x, y, g, *rest = inputs
+        ctx.rest = rest
+        ctx.save_for_backward(x, y, g)
+        ctx.save_for_forward(x, y, g)
+        ctx.set_materialize_grads(False)
+
+    @staticmethod
+    def jvp(ctx: Any, u: Tensor | None, v: Tensor | None, h: Tensor | None, *_: None) -> Any:  # type: ignore[override]
+        """The Hessian is symmetric, so along (u, v) it is the same product; the rest is linear in g."""
+        rule, need_x, need_y = ctx.rest
+        total = None
+        with forward_grad():
+            x, y, g = primals(ctx)
+            if u is not None or v is not None:
+                total = _closed.curvature(x, y, u, v, g, rule)
+            if h is not None:
+                linear = _closed.gradient(x, y, h, rule)
+                total = linear if total is None else (total[0] + linear[0], total[1] + linear[1])
+        return (None,) * (need_x + need_y) if total is None else tuple(wanted(total, need_x, need_y))
+
+    @staticmethod
+    def vmap(
+        info: Any, in_dims: Any, x: Tensor, y: Tensor, g: Tensor, rule: Rule, need_x: bool, need_y: bool
+    ) -> Any:
+        """Expand what is not mapped but needs a gradient: each of the batch has its own."""
+        x = front(x, in_dims[0], info.batch_size if need_x else 1)
+        y = front(y, in_dims[1], info.batch_size if need_y else 1)
+        g = front(g, in_dims[2], info.batch_size)
+        results = gradient(x, y, g, rule.batched(), need_x, need_y)
+        results_wanted = tuple(t for t in results if t is not None)
+        return results_wanted, (0,) * len(results_wanted)
+
+
+def _expanded(*tensors: Tensor | None) -> Any:
+    shape = torch.broadcast_shapes(*(t.shape for t in tensors if t is not None))
+    return [None if t is None else t.expand(shape) for t in tensors]
+
+
+class Tangent(Function):
+    """The derivative of S or D along (u, v), under `torch.func` and in forward mode."""
+
+    @staticmethod
+    def forward(x: Tensor, y: Tensor, u: Tensor | None, v: Tensor | None, rule: Rule) -> Any:  # type: ignore[override]
+        """Compute only."""
+        return _tangent(x, y, u, v, rule)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        """Keep everything for both modes."""
+        *tensors, ctx.rule = inputs
+        ctx.save_for_backward(*tensors)
+        ctx.save_for_forward(*tensors)
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> Any:  # type: ignore[override]
+        """J is linear in (u, v), with the gradient for its coefficients; in x and y it is the Hessian product."""
+        x, y, u, v = ctx.saved_tensors
+        need_x, need_y, need_u, need_v, _ = ctx.needs_input_grad
+        hx, hy = _closed.curvature(x, y, u, v, g, ctx.rule) if need_x or need_y else (None, None)
+        gu, gv = gradient(x, y, g, ctx.rule, need_u, need_v) if need_u or need_v else (None, None)
+        return hx, hy, gu, gv, None
+
+    @staticmethod
+    def jvp(ctx: Any, dx: Any, dy: Any, du: Any, dv: Any, _: None) -> Any:  # type: ignore[override]
+        """Differentiate the closed form of J along (dx, dy), and J itself along (du, dv)."""
+        rule = ctx.rule
+        with forward_grad():
+            x, y, u, v = primals(ctx)
+            J = tangent(x, y, du, dv, rule) if du is not None or dv is not None else 0
+            if dx is None and dy is None:
+                return J
+            x, y, u, v, dx, dy = _expanded(x, y, u, v, dx, dy)  # so that no row is summed with another
+            ones = x.new_ones(()).expand(batch_shape(x, y, rule.axis))
+            for h, t in zip(_closed.curvature(x, y, u, v, ones, rule), (dx, dy), strict=True):
+                if t is not None:
+                    J = J + (h * t).sum(rule.axis)
+            return J
+
+    @staticmethod
+    def vmap(
+        info: Any, in_dims: Any, x: Tensor, y: Tensor, u: Tensor | None, v: Tensor | None, rule: Rule
+    ) -> Any:
+        """A vector and its tangent have one shape, so they are expanded together."""
+        dims_x, dims_y, dims_u, dims_v, _ = in_dims
+        size_x = 1 if dims_x is None and dims_u is None else info.batch_size
+        size_y = 1 if dims_y is None and dims_v is None else info.batch_size
+        x, y = front(x, dims_x, size_x), front(y, dims_y, size_y)
+        u = None if u is None else front(u, dims_u, size_x)
+        v = None if v is None else front(v, dims_v, size_y)
+        return tangent(x, y, u, v, rule.batched()), 0

@@ -1,0 +1,153 @@
+"""The losses: distances, weighted and reduced."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.overrides import handle_torch_function, has_torch_function
+
+from cosgrad import formulas, spec
+from cosgrad.torch._arguments import FACE, check_device, check_tensor, pair
+from cosgrad.torch._array import OPS
+from cosgrad.torch._core import batch_shape
+from cosgrad.torch._rule import BOTH, DISTANCE, intercepted, transformed
+from cosgrad.torch._similarity import cosine
+
+
+def cosine_distance_loss(
+    labels: Tensor,
+    predictions: Tensor,
+    *,
+    dim: int = -1,
+    weights: Tensor | float | None = None,
+    reduction: str = "mean",
+    assume_normalized: bool = False,
+) -> Tensor:
+    r"""Return the mean of the cosine distances D = 1 - S of labels and predictions.
+
+    Args:
+        labels: Tensor of any shape and strides, of dtype float16, bfloat16, float32 or float64.
+        predictions: Tensor that broadcasts with the labels.
+        dim: Dimension of the vectors.
+        weights: Tensor or number that broadcasts to the shape of the distances (that of the vectors without
+            `dim`) and does not enlarge it. Differentiable. A zero excludes its row, NaN or not: it adds 0 to the
+            loss and its gradient is 0.
+        reduction: "none"; "sum"; "mean", over the number of vectors; "weighted_mean", over the sum of the weights;
+            "nonzero_mean", over the number of weights that are not 0. Over nothing it is 0, with gradient 0.
+        assume_normalized: Take 1 - <labels, predictions> for the distance, which is right for unit vectors only.
+
+    Returns:
+        A scalar, or the weighted distances for "none", of the promoted dtype of labels and predictions. No eps
+        floors anything: a zero vector has distance 1 and gradient 0.
+
+    Raises:
+        ValueError: The reduction is none of these; shapes do not fit or are on two devices (also a
+            `RuntimeError`); dim is out of range (also an `IndexError`).
+        TypeError: An argument is no tensor, or complex, or labels and predictions are both not floating (also a
+            `RuntimeError`).
+
+    Example:
+        >>> import torch
+        >>> labels = torch.tensor([[1.0, 4, 5], [5, 5, 7]])
+        >>> predictions = torch.tensor([[3.0, 2, 5], [3, 2, 7]])
+        >>> cosine_distance_loss(labels, predictions, dim=1)
+        tensor(0.0772)
+    """
+    if not torch.compiler.is_compiling() and has_torch_function((labels, predictions, weights)):
+        return _overridden(
+            cosine_distance_loss,
+            (labels, predictions, weights),
+            labels,
+            predictions,
+            dim=dim,
+            weights=weights,
+            reduction=reduction,
+            assume_normalized=assume_normalized,
+        )
+    spec.check_reduction(reduction)
+    names = ("labels", "predictions")
+    weighted = weights is not None
+    if not assume_normalized:
+        D = cosine(DISTANCE, names, labels, predictions, dim, 0.0, skip_zero=weighted)
+        return spec.reduce(OPS, D, _weights(weights, D) if weighted else None, reduction)
+    x, y, axis = pair("labels", labels, "predictions", predictions, dim)
+    if not weighted:
+        return spec.reduce(OPS, formulas.unit_distance(OPS, x, y, axis).squeeze(axis), None, reduction)
+    shape = batch_shape(x, y, axis)
+    w = _weights(weights, x.new_empty(()).expand(shape))
+    finite = formulas.finite(OPS, x, axis) & formulas.finite(OPS, y, axis)
+    excluded = (w.expand(shape).unsqueeze(axis) == 0) & ~finite
+    x, y = torch.where(excluded, 0, x), torch.where(excluded, 0, y)
+    D = torch.where(excluded, float("nan"), formulas.unit_distance(OPS, x, y, axis)).squeeze(axis)
+    return spec.reduce(OPS, D, w, reduction)
+
+
+def cosine_embedding_loss(
+    x1: Tensor, x2: Tensor, target: Tensor, *, margin: float = 0.0, reduction: str = "mean"
+) -> Tensor:
+    r"""Return the mean of D where the target is +1, and of max(0, S - margin) where it is -1.
+
+    As `torch.nn.functional.cosine_embedding_loss`, but no eps is added to a norm: zero vectors have S = 0, D = 1
+    and gradient 0.
+
+    Args:
+        x1: Tensor (N, D), (D,) or of any other batch shape; the vectors are along the last dimension.
+        x2: Tensor that broadcasts with `x1`.
+        target: Tensor of +1 and -1 that broadcasts to the shape of the losses and does not enlarge it. Other
+            values are refused where they can be seen: not under a transform or a compiler.
+        margin: Similarity up to which a pair with target -1 costs nothing.
+        reduction: As in `cosine_distance_loss`, with all weights 1.
+
+    Returns:
+        A scalar, or the losses for "none", of the promoted dtype of `x1` and `x2`.
+
+    Raises:
+        ValueError: The target holds something else, or as `cosine_distance_loss`.
+        TypeError: As `cosine_distance_loss`.
+
+    Example:
+        >>> import torch
+        >>> x1, x2 = torch.tensor([[3.0, 4.0], [3.0, 4.0]]), torch.tensor([[4.0, 3.0], [4.0, 3.0]])
+        >>> cosine_embedding_loss(x1, x2, torch.tensor([1, -1]), margin=0.5, reduction="none")
+        tensor([0.0400, 0.4600])
+    """
+    if not torch.compiler.is_compiling() and has_torch_function((x1, x2, target)):
+        return _overridden(
+            cosine_embedding_loss, (x1, x2, target), x1, x2, target, margin=margin, reduction=reduction
+        )
+    spec.check_reduction(reduction)
+    check_tensor("target", target)
+    S, D = cosine(BOTH, ("x1", "x2"), x1, x2, -1, 0.0)
+    FACE.check_fits("target", tuple(target.shape), tuple(D.shape))
+    check_device("target", target, "x1", x1)
+    if _visible(target):
+        _check_target(target)
+    losses = torch.where(target > 0, D, torch.where(S <= margin, 0, S - margin))
+    return spec.reduce(OPS, losses, None, reduction)
+
+
+def _weights(weights: Tensor | float | None, losses: Tensor) -> Tensor:
+    if not isinstance(weights, Tensor):
+        weights = torch.as_tensor(weights, dtype=losses.dtype, device=losses.device)
+    check_tensor("weights", weights)
+    if weights.is_complex():
+        raise FACE.refuse_dtype("weights", weights.dtype, "real")
+    FACE.check_fits("weights", tuple(weights.shape), tuple(losses.shape))
+    check_device("weights", weights, "labels", losses)
+    return weights
+
+
+def _visible(target: Tensor) -> bool:
+    if torch.compiler.is_compiling():
+        return False
+    return not (target.is_meta or transformed() or intercepted()) and type(target) is Tensor
+
+
+def _check_target(target: Tensor) -> None:
+    wrong = (target != 1) & (target != -1)
+    if wrong.any():
+        raise spec.refuse_target(target[wrong][0].item())
+
+
+def _overridden(function: Any, relevant: Any, *args: Any, **kwargs: Any) -> Any:
+    return handle_torch_function(function, relevant, *args, **kwargs)

@@ -1,0 +1,135 @@
+"""The rules of differentiation of x / max(|x|, eps). Its Jacobian is symmetric: one product serves both modes.
+
+As in `_function`, each comes once for plain autograd and once for `torch.func` and forward mode.
+"""
+
+from typing import Any
+
+from torch import Tensor
+from torch.autograd import Function
+
+from cosgrad import formulas
+from cosgrad.torch import _core
+from cosgrad.torch._array import OPS
+from cosgrad.torch._function import forward_grad, front, primals
+from cosgrad.torch._operators import OPERATORS
+from cosgrad.torch._rule import batched, plain, recorded, transformed
+
+
+def normalize(x: Tensor, axis: int, eps: float) -> Any:
+    """Return x / max(|x|, eps), recorded by whatever wants to differentiate it."""
+    if transformed():
+        return TransformedNormalize.apply(x, axis, eps)
+    return Normalize.apply(x, axis, eps) if recorded(x) else _normalize(x, axis, eps)
+
+
+def gradient(x: Tensor, g: Tensor, axis: int, eps: float) -> Any:
+    """Return the product of g with the Jacobian, recorded like `normalize`."""
+    if transformed():
+        return TransformedNormalizeGradient.apply(x, g, axis, eps)
+    return NormalizeGradient.apply(x, g, axis, eps) if recorded(x, g) else _gradient(x, g, axis, eps)
+
+
+def _normalize(x: Tensor, axis: int, eps: float) -> Any:
+    if plain(x, x):
+        return _core.normalize(x, axis, eps)
+    return OPERATORS.normalize(x, axis, eps)
+
+
+def _gradient(x: Tensor, g: Tensor, axis: int, eps: float) -> Any:
+    if plain(x, g):
+        return _core.normalize_gradient(x, g, axis, eps)
+    if batched(g):
+        return formulas.normalize_gradient(OPS, x, g, axis, eps)
+    return OPERATORS.normalize_gradient(x, g, axis, eps)
+
+
+class Normalize(Function):
+    """x to x / max(|x|, eps)."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, axis: int, eps: float) -> Any:  # type: ignore[override]
+        """Keep x alone."""
+        ctx.save_for_backward(x)
+        ctx.rest = axis, eps
+        return _normalize(x, axis, eps)
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> Any:  # type: ignore[override]
+        """Return the vector-Jacobian product."""
+        return gradient(*ctx.saved_tensors, g, *ctx.rest), None, None
+
+
+class TransformedNormalize(Normalize):
+    """The same under `torch.func` and in forward mode."""
+
+    @staticmethod
+    def forward(x: Tensor, axis: int, eps: float) -> Any:  # type: ignore[override]
+        """Compute only."""
+        return _normalize(x, axis, eps)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        """Keep x for both modes."""
+        x, *ctx.rest = inputs
+        ctx.save_for_backward(x)
+        ctx.save_for_forward(x)
+
+    @staticmethod
+    def jvp(ctx: Any, u: Tensor, *_: None) -> Any:  # type: ignore[override]
+        """Return the Jacobian-vector product."""
+        with forward_grad():
+            return gradient(*primals(ctx), u, *ctx.rest)
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, x: Tensor, axis: int, eps: float) -> Any:
+        """Treat the mapped dimension as one more of the batch."""
+        return normalize(front(x, in_dims[0]), axis + 1, eps), 0
+
+
+class NormalizeGradient(Function):
+    """x and g to the product of g with the Jacobian at x."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, g: Tensor, axis: int, eps: float) -> Any:  # type: ignore[override]
+        """Keep both for the closed forms."""
+        ctx.save_for_backward(x, g)
+        ctx.rest = axis, eps
+        return _gradient(x, g, axis, eps)
+
+    @staticmethod
+    def backward(ctx: Any, h: Tensor) -> Any:  # type: ignore[override]
+        """In g it is linear and symmetric; in x it is the second derivative, in closed form."""
+        x, g = ctx.saved_tensors
+        need_x, need_g, *_ = ctx.needs_input_grad
+        in_x = formulas.normalize_hessian(OPS, x, g, h, *ctx.rest) if need_x else None
+        return in_x, gradient(x, h, *ctx.rest) if need_g else None, None, None
+
+
+class TransformedNormalizeGradient(NormalizeGradient):
+    """The same under `torch.func` and in forward mode."""
+
+    @staticmethod
+    def forward(x: Tensor, g: Tensor, axis: int, eps: float) -> Any:  # type: ignore[override]
+        """Compute only."""
+        return _gradient(x, g, axis, eps)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        """Keep both for both modes."""
+        x, g, *ctx.rest = inputs
+        ctx.save_for_backward(x, g)
+        ctx.save_for_forward(x, g)
+
+    @staticmethod
+    def jvp(ctx: Any, u: Tensor, h: Tensor, *_: None) -> Any:  # type: ignore[override]
+        """The second derivative is symmetric in its three arguments."""
+        with forward_grad():
+            x, g = primals(ctx)
+            return formulas.normalize_hessian(OPS, x, g, u, *ctx.rest) + gradient(x, h, *ctx.rest)
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, x: Tensor, g: Tensor, axis: int, eps: float) -> Any:
+        """Treat the mapped dimension as one more of the batch."""
+        x, g = front(x, in_dims[0], info.batch_size), front(g, in_dims[1], info.batch_size)
+        return gradient(x, g, axis + 1, eps), 0

@@ -1,0 +1,126 @@
+"""The low-level operators, in the namespace `cosgrad` of `torch.ops`.
+
+    similarity, distance, similarity_and_distance(x, y, axis, eps, skip_zero)
+    gradient(x, y, grad, axis, eps, what, skip_zero, need_x, need_y)      only the wanted ones, as a list
+    normalize(x, axis, eps)    normalize_gradient(x, grad, axis, eps)
+
+x and y have one dtype and rank and are equal along `axis`, which is not negative; elsewhere they broadcast. On the
+CPU the native core computes, on other devices the closed forms. What differentiates them (see `_function`) is also
+what differentiates the public functions, except under a `torch.func` transform or in forward mode: there an
+operator is its closed form, which every transform understands.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from cosgrad import formulas
+from cosgrad.torch import _closed, _core
+from cosgrad.torch._array import OPS
+from cosgrad.torch._rule import BOTH, DISTANCE, SIMILARITY, Rule
+
+LIBRARY = torch.library.Library("cosgrad", "DEF")
+OPERATORS = torch.ops.cosgrad
+
+for _what in (SIMILARITY, DISTANCE, BOTH):
+    _results = "(Tensor, Tensor)" if _what == BOTH else "Tensor"
+    LIBRARY.define(f"{_what}(Tensor x, Tensor y, int axis, float eps, bool skip_zero=False) -> {_results}")
+LIBRARY.define(
+    "gradient(Tensor x, Tensor y, Tensor grad, int axis, float eps, str what, bool skip_zero=False, "
+    "bool need_x=True, bool need_y=True) -> Tensor[]"
+)
+LIBRARY.define("normalize(Tensor x, int axis, float eps) -> Tensor")
+LIBRARY.define("normalize_gradient(Tensor x, Tensor grad, int axis, float eps) -> Tensor")
+
+
+def _register_cosine(what: str) -> None:
+    def cpu(x: Tensor, y: Tensor, axis: int, eps: float, skip_zero: bool = False) -> Any:
+        return _core.cosine(x, y, Rule(axis, eps, what))
+
+    def closed(x: Tensor, y: Tensor, axis: int, eps: float, skip_zero: bool = False) -> Any:
+        return _closed.cosine(x, y, Rule(axis, eps, what))
+
+    def fake(x: Tensor, y: Tensor, axis: int, eps: float, skip_zero: bool = False) -> Any:
+        shape = _core.batch_shape(x, y, axis)
+        return (x.new_empty(shape), x.new_empty(shape)) if what == BOTH else x.new_empty(shape)
+
+    _register(what, cpu, closed, fake)
+
+
+def _gradient_cpu(
+    x: Tensor,
+    y: Tensor,
+    grad: Tensor,
+    axis: int,
+    eps: float,
+    what: str,
+    skip_zero: bool = False,
+    need_x: bool = True,
+    need_y: bool = True,
+) -> list[Tensor]:
+    pair = _core.gradient(x, y, grad, Rule(axis, eps, what, skip_zero), need_x, need_y)
+    return [t for t in pair if t is not None]
+
+
+def _gradient_closed(
+    x: Tensor,
+    y: Tensor,
+    grad: Tensor,
+    axis: int,
+    eps: float,
+    what: str,
+    skip_zero: bool = False,
+    need_x: bool = True,
+    need_y: bool = True,
+) -> list[Tensor]:
+    return wanted(_closed.gradient(x, y, grad, Rule(axis, eps, what, skip_zero)), need_x, need_y)
+
+
+def _gradient_fake(
+    x: Tensor,
+    y: Tensor,
+    grad: Tensor,
+    axis: int,
+    eps: float,
+    what: str,
+    skip_zero: bool = False,
+    need_x: bool = True,
+    need_y: bool = True,
+) -> list[Tensor]:
+    return wanted((torch.empty_like(x), torch.empty_like(y)), need_x, need_y)
+
+
+def wanted(pair: tuple[Tensor, Tensor], need_x: bool, need_y: bool) -> list[Tensor]:
+    """Return those of the two that are needed."""
+    return [t for t, need in zip(pair, (need_x, need_y), strict=True) if need]
+
+
+def unpack(results: Sequence[Tensor], need_x: bool, need_y: bool) -> tuple[Tensor | None, Tensor | None]:
+    """Put what `wanted` kept back in its place."""
+    left = iter(results)
+    return next(left) if need_x else None, next(left) if need_y else None
+
+
+def _register(name: str, cpu: Callable[..., Any], closed: Callable[..., Any], fake: Callable[..., Any]) -> None:
+    LIBRARY.impl(name, cpu, "CPU")
+    LIBRARY.impl(name, closed, "CompositeExplicitAutograd")
+    torch.library.register_fake(f"cosgrad::{name}", fake, lib=LIBRARY)
+
+
+for _what in (SIMILARITY, DISTANCE, BOTH):
+    _register_cosine(_what)
+_register("gradient", _gradient_cpu, _gradient_closed, _gradient_fake)
+_register(
+    "normalize",
+    _core.normalize,
+    lambda x, axis, eps: formulas.normalize(OPS, x, axis, eps),
+    lambda x, axis, eps: torch.empty_like(x),
+)
+_register(
+    "normalize_gradient",
+    _core.normalize_gradient,
+    lambda x, grad, axis, eps: formulas.normalize_gradient(OPS, x, grad, axis, eps),
+    lambda x, grad, axis, eps: torch.empty_like(x),
+)

@@ -1,0 +1,90 @@
+"""What a derivative has to know beside its tensors, and the state of PyTorch that decides who computes it."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+import torch
+from torch import Tensor
+from torch.autograd import forward_ad
+
+SIMILARITY: Final = "similarity"
+DISTANCE: Final = "distance"
+BOTH: Final = "similarity_and_distance"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """How x and y, of one dtype and rank and equal along `axis`, are turned into a result.
+
+    With `skip_zero`, a row whose cotangent is 0 gets gradient 0 even if it is not finite.
+    """
+
+    axis: int
+    eps: float
+    what: str
+    skip_zero: bool = False
+
+    @property
+    def negate(self) -> bool:
+        """D is 1 - S, so its derivatives are those of S negated."""
+        return self.what == DISTANCE
+
+    def batched(self) -> "Rule":
+        """Return the rule for tensors with one more dimension in front."""
+        return rule(self.axis + 1, self.eps, self.what, self.skip_zero)
+
+
+@lru_cache
+def rule(axis: int, eps: float, what: str, skip_zero: bool = False) -> Rule:
+    """Return the rule; to make one takes as long as to look up twenty."""
+    return Rule(axis, eps, what, skip_zero)
+
+
+def _plain_keys() -> frozenset[int]:
+    with torch.inference_mode():
+        inference = torch.empty(0)
+    return frozenset(torch._C._dispatch_keys(t).raw_repr() for t in (torch.empty(0), inference))
+
+
+_PLAIN = _plain_keys()
+
+
+def plain(x: Tensor, y: Tensor, *others: Tensor | None) -> bool:
+    """Tell whether all tensors are nothing but CPU memory with strides, and nobody wants to see operators.
+
+    The dispatch keys of a tensor say all at once: its device and layout, a negation put off, zeros without memory,
+    a wrapper of `torch.func` or `is_grads_batched`, a subclass that sees operators. Operators are also seen by
+    dispatch modes (fake tensors, counters) and by tracers.
+    """
+    keys, known = torch._C._dispatch_keys, _PLAIN
+    if keys(x).raw_repr() not in known or keys(y).raw_repr() not in known:
+        return False
+    if torch._C._len_torch_dispatch_stack() or torch._C._get_tracing_state() is not None:
+        return False
+    return all(t is None or keys(t).raw_repr() in known for t in others) if others else True
+
+
+def transformed() -> bool:
+    """Tell whether a `torch.func` transform or a level of forward mode is active."""
+    return forward_ad._current_level >= 0 or bool(torch._C._are_functorch_transforms_active())
+
+
+def traced() -> bool:
+    """Tell whether a compiler or tracer is writing down operators."""
+    return torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None
+
+
+def intercepted() -> bool:
+    """Tell whether a dispatch mode sees operators."""
+    return bool(torch._C._len_torch_dispatch_stack())
+
+
+def batched(t: Tensor | None) -> bool:
+    """Tell whether autograd has put many cotangents or tangents in the place of one (`is_grads_batched`)."""
+    return t is not None and torch._C._functorch.is_legacy_batchedtensor(t)
+
+
+def recorded(*tensors: Tensor | None) -> bool:
+    """Tell whether autograd wants to know what happens to any of the tensors."""
+    return torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)

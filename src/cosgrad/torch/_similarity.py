@@ -1,0 +1,159 @@
+"""Similarity, distance and the unit vector."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.overrides import handle_torch_function, has_torch_function_unary, has_torch_function_variadic
+
+from cosgrad.spec import check_eps
+from cosgrad.torch import _closed, _function, _normalize
+from cosgrad.torch._arguments import FACE, FLOATS, check_tensor, pair
+from cosgrad.torch._operators import OPERATORS
+from cosgrad.torch._rule import DISTANCE, SIMILARITY, rule, traced
+
+
+def cosine_similarity(
+    x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8, *, keepdim: bool = False
+) -> Tensor:
+    r"""Return the cosine of the angle between vectors, S = <x1, x2> / (max(|x1|, eps) max(|x2|, eps)).
+
+    Drops in for `torch.nn.functional.cosine_similarity`, and is right to 0.501 units in the last place on the CPU:
+    S is never outside [-1, 1], and is exactly 1 for a vector and itself.
+
+    Args:
+        x1: Tensor of any shape and strides, of dtype float16, bfloat16, float32 or float64.
+        x2: Tensor that broadcasts with `x1`; nothing is materialised. Dtypes promote as in PyTorch; integers need
+            a floating partner.
+        dim: Dimension of the vectors, counted in the broadcast shape.
+        eps: Floor of each norm. Where it is in force the norm is a constant, also to the derivative. With eps = 0
+            a zero vector has S = 0 and gradient 0; with eps > 0 its gradient is the other's direction over eps.
+        keepdim: Keep `dim` with length 1.
+
+    Returns:
+        The broadcast shape without `dim`, of the promoted dtype. A row with NaN or infinity is NaN.
+
+    Raises:
+        ValueError: eps is negative or NaN; the shapes do not broadcast or are on two devices (also a
+            `RuntimeError`); dim is out of range (also an `IndexError`).
+        TypeError: An argument is no tensor, or complex, or neither is floating (also a `RuntimeError`).
+
+    The derivatives of every order and mode are those of the formula: dS/dx = y / (|x||y|) - S x / |x|^2.
+
+    Example:
+        >>> import torch
+        >>> x = torch.tensor([[3.0, 4.0]], requires_grad=True)
+        >>> S = cosine_similarity(x, torch.tensor([[4.0, 3.0]]))
+        >>> S
+        tensor([0.9600], grad_fn=<CosineBackward>)
+        >>> torch.autograd.grad(S.sum(), x)
+        (tensor([[ 0.0448, -0.0336]]),)
+    """
+    if not torch.compiler.is_compiling() and has_torch_function_variadic(x1, x2):
+        return _overridden(cosine_similarity, (x1, x2), x1, x2, dim, eps, keepdim=keepdim)
+    return cosine(SIMILARITY, ("x1", "x2"), x1, x2, dim, eps, keepdim)
+
+
+def cosine_distance(
+    x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8, *, keepdim: bool = False
+) -> Tensor:
+    r"""Return the cosine distance of vectors, D = 1 - S, with S as in `cosine_similarity`.
+
+    D is right to 0.501 units in the last place on the CPU also where it is small: not by subtraction, but by the
+    residual r of x2 along x1, D = <r, r> / (|x2|^2 (1 + S)). It is exactly 0 for a vector and itself, and never
+    outside [0, 2].
+
+    Args:
+        x1: Tensor of any shape and strides, of dtype float16, bfloat16, float32 or float64.
+        x2: Tensor that broadcasts with `x1`.
+        dim: Dimension of the vectors, counted in the broadcast shape.
+        eps: Floor of each norm, as in `cosine_similarity`. A zero vector has D = 1.
+        keepdim: Keep `dim` with length 1.
+
+    Returns:
+        The broadcast shape without `dim`, of the promoted dtype. A row with NaN or infinity is NaN.
+
+    Raises:
+        ValueError: As `cosine_similarity`.
+        TypeError: As `cosine_similarity`.
+
+    Example:
+        >>> import torch
+        >>> x = torch.tensor([[1.0, 1.0]])
+        >>> cosine_distance(x, 3 * x), cosine_distance(x, x + torch.tensor([[1e-5, 0.0]]))
+        (tensor([0.]), tensor([1.2533e-11]))
+    """
+    if not torch.compiler.is_compiling() and has_torch_function_variadic(x1, x2):
+        return _overridden(cosine_distance, (x1, x2), x1, x2, dim, eps, keepdim=keepdim)
+    return cosine(DISTANCE, ("x1", "x2"), x1, x2, dim, eps, keepdim)
+
+
+def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Tensor:  # noqa: A002
+    r"""Return the unit vectors x / max(|x|, eps).
+
+    Drops in for `torch.nn.functional.normalize`, is right to 0.501 units in the last place on the CPU, and holds
+    at any scale.
+
+    Args:
+        input: Tensor of any shape and strides, of dtype float16, bfloat16, float32 or float64.
+        p: The order of the norm, which must be 2.
+        dim: Dimension of the vectors.
+        eps: Floor of the norm. With eps = 0 a zero vector gives 0 with gradient 0; with eps > 0 a cotangent g
+            there gives the gradient g / eps.
+
+    Returns:
+        The shape and dtype of the input.
+
+    Raises:
+        ValueError: p is not 2, eps is negative or NaN, or dim is out of range (also an `IndexError`).
+        TypeError: The input is no floating tensor (also a `RuntimeError`).
+
+    Example:
+        >>> import torch
+        >>> normalize(torch.tensor([[3e30, 4e30], [0.0, 0.0]]))
+        tensor([[0.6000, 0.8000],
+                [0.0000, 0.0000]])
+    """
+    if not torch.compiler.is_compiling() and has_torch_function_unary(input):
+        return _overridden(normalize, (input,), input, p, dim, eps)
+    if p != 2:
+        raise ValueError(f"p={p} must be 2, the Euclidean norm")
+    check_tensor("input", input)
+    if input.dtype not in FLOATS:
+        raise FACE.refuse_dtype("input", input.dtype, "floating, that is one of " + ", ".join(map(str, FLOATS)))
+    axis, eps = FACE.check_axis(dim, input.dim()), check_eps(eps)
+    x = input.unsqueeze(0) if input.dim() == 0 else input
+    result: Tensor
+    if traced():
+        result = OPERATORS.normalize(x, axis, eps)
+    else:
+        result = _normalize.normalize(x, axis, eps)
+    return result.squeeze(0) if input.dim() == 0 else result
+
+
+def cosine(
+    what: str,
+    names: tuple[str, str],
+    x: Tensor,
+    y: Tensor,
+    dim: int,
+    eps: float,
+    keepdim: bool = False,
+    skip_zero: bool = False,
+) -> Any:
+    """Return S, D or both of two tensors known by these names."""
+    eps = check_eps(eps)
+    scalar = isinstance(x, Tensor) and isinstance(y, Tensor) and x.dim() == y.dim() == 0
+    x, y, axis = pair(names[0], x, names[1], y, dim)
+    how = rule(axis, eps, what, skip_zero)
+    if not traced():
+        out = _function.cosine(x, y, how)
+    elif x.is_cpu or x.is_meta:
+        out = getattr(OPERATORS, what)(x, y, axis, eps, skip_zero)
+    else:
+        out = _closed.cosine(x, y, how)
+    return out.unsqueeze(axis) if keepdim and not scalar else out
+
+
+def _overridden(function: Any, relevant: Any, *args: Any, **kwargs: Any) -> Any:
+    return handle_torch_function(function, relevant, *args, **kwargs)

@@ -1,0 +1,83 @@
+"""What several checks need: a function compared with itself, and names for what only a check can see."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+
+from cosgrad.verify import bounds
+from cosgrad.verify.adapters.base import NoGradientError, RaisedError, UnsupportedError
+from cosgrad.verify.case import Case
+from cosgrad.verify.diagnosis import Evidence
+from cosgrad.verify.findings import Finding
+from cosgrad.verify.inputs import Batch
+from cosgrad.verify.ulp import FORMATS, Array, round_to
+
+
+@contextmanager
+def optional() -> Iterator[None]:
+    """Around what a function may do without."""
+    try:
+        yield
+    except (UnsupportedError, RaisedError, NoGradientError):
+        return
+
+
+def holds(x: Array, dtype: str) -> bool:
+    """Whether the dtype has these numbers."""
+    return bool(np.array_equal(round_to(x, dtype), x))
+
+
+def same(case: Case, batch: Batch, one: Array, other: Array, why: str, size: Array | float = 1.0) -> Finding:
+    """Two ways to the same numbers: the same bits in the package, within rounding of `size` elsewhere."""
+    one, other = one.reshape(len(batch), -1), other.reshape(len(batch), -1)
+    equal = (one == other) | (np.isnan(one) & np.isnan(other))
+    with np.errstate(invalid="ignore"):
+        gap = np.nan_to_num(np.where(equal, 0.0, np.abs(one - other)), nan=np.inf)
+    scale = np.broadcast_to(np.asarray(size, dtype=np.float64).reshape(-1, 1), (len(batch), 1))
+    scale = np.maximum(scale, np.nan_to_num(np.abs(one)).max(axis=1, keepdims=True, initial=0.0))
+    allowed = 0.0 if case.exact else 8 * bounds.textbook(batch.dtype, batch.n).relative * scale
+    row = int(np.argmax((gap / scale).max(axis=1, initial=0.0)))
+    worst = float(gap[row].max(initial=0.0))
+    ulp = worst / (2 * FORMATS[batch.dtype].unit * float(scale[row, 0]))
+    if (gap <= allowed).all():
+        return Finding("pass", ulp, batch.describe(row))
+    by = "NaN" if worst == np.inf else f"{worst:.2g}"
+    return Finding("fail", ulp, batch.describe(row), f"{why}, by {by}")
+
+
+def gradient_size(batch: Batch) -> Array:
+    """|g| max(1, 1/|x|, 1/|y|) per row: no term of a gradient is larger, even where norms are mixed up."""
+    norms = np.minimum(np.linalg.norm(batch.x, axis=1), np.linalg.norm(batch.y, axis=1))
+    return np.asarray(np.abs(batch.g) * np.maximum(1.0, 1.0 / np.where(norms == 0, np.inf, norms)))
+
+
+def lost_digits(batch: Batch, got: Array, true: Array) -> Finding:
+    """A hazard where more than three of the type's digits are gone in some row."""
+    got, true = got.reshape(len(batch), -1), true.reshape(len(batch), -1)
+    size = np.linalg.norm(true, axis=1)
+    relative = np.linalg.norm(got - true, axis=1) / np.where(size == 0, 1.0, size)
+    at = int(np.argmax(relative))
+    error, epsilon = float(relative[at]), 2 * FORMATS[batch.dtype].unit
+    if error < 1000 * epsilon:
+        return Finding("pass", error / epsilon, batch.describe(at))
+    angle = float(batch.pairs[at].angle)
+    kept = "all digits are gone" if error >= 0.5 else f"it is {100 * error:.2g} % off"
+    if error < 1e-4:
+        kept = f"{np.log10(error / epsilon):.0f} of {-np.log10(epsilon):.0f} digits are gone"
+    why = f"digits are lost near parallel: at an angle of {min(angle, np.pi - angle):.0e} {kept}"
+    return Finding("hazard", error / epsilon, batch.describe(at), why)
+
+
+def out_of_scale(e: Evidence) -> list[str]:
+    """What over- and underflow did."""
+    seen = []
+    for name, test in (("NaN", np.isnan), ("Inf", np.isinf)):
+        if any((test(g) & ~test(t)).any() for g, t in zip(e.got, e.true, strict=True)):
+            seen.append(name)
+    if any(((g == 0) & (t != 0)).any() for g, t in zip(e.got, e.true, strict=True)):
+        seen.append("0")
+    found = f"gives {' and '.join(seen)}" if seen else "loses digits"
+    return [f"norms, or their squares, over- or underflow: it {found}"]

@@ -1,0 +1,57 @@
+"""Dtypes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from cosgrad.verify import inputs
+from cosgrad.verify.adapters.base import NoGradientError, RaisedError, UnsupportedError
+from cosgrad.verify.case import Case
+from cosgrad.verify.checks.common import out_of_scale
+from cosgrad.verify.findings import Finding
+from cosgrad.verify.registry import check
+
+
+@check("result type", "that of the arguments")
+def result_type(case: Case) -> Iterator[Finding]:
+    """float32 in, float32 out."""
+    for dtype in case.checked:
+        batch = inputs.ordinary(case.seed, 16, dtype)
+        got = case.f.value(batch.x, batch.y, dtype).dtype
+        if got == dtype:
+            yield Finding("pass")
+        else:
+            yield Finding("fail", None, batch.describe(0), f"{dtype} arguments give a {got} result")
+
+
+@check("half types", "float16 and bfloat16", raising="skipped")
+def half(case: Case) -> Iterator[Finding]:
+    """What is supported is right within the type's own rounding."""
+    for dtype in ("float16", "bfloat16"):
+        if dtype not in case.f.dtypes():
+            yield Finding("skipped", why=f"{case.f.framework} has no {dtype} here")
+            continue
+        for n in (3, 16, 100):
+            batch = inputs.angles(case.seed, n, dtype)
+            try:
+                out = case.f.value(batch.x, batch.y, dtype)
+            except RaisedError as error:
+                yield Finding("skipped", why=f"{dtype}: {error}")
+                break
+            yield case.values(batch, out.values)
+            if out.dtype != dtype:
+                yield Finding("fail", None, batch.describe(0), f"{dtype} arguments give a {out.dtype} result")
+            try:
+                yield case.gradients(batch, case.f.vjp(batch.x, batch.y, batch.g, dtype))
+            except (RaisedError, UnsupportedError, NoGradientError):
+                continue
+
+
+@check("half-type scales", "squares over- or underflow", raising="skipped")
+def half_scales(case: Case) -> Iterator[Finding]:
+    """float16 ends at 65504 and 6e-8."""
+    for dtype in case.half:
+        for n in (2, 16):
+            batch = inputs.extreme(case.seed, n, dtype)
+            got = case.f.value(batch.x, batch.y, dtype).values
+            yield case.values(batch, got, case.breach, out_of_scale)

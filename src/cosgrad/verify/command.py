@@ -1,0 +1,110 @@
+"""`cosgrad verify`, from options to exit code."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+from rich.text import Text
+
+from cosgrad.verify import adapters, report
+from cosgrad.verify.adapters.base import Quantity, Signature
+from cosgrad.verify.subject import Subject, TargetError
+from cosgrad.verify.supervisor import Report, supervise
+
+
+@dataclass(frozen=True)
+class Options:
+    """As on the command line."""
+
+    target: str | None = None
+    framework: str | None = None
+    quantity: Quantity = "similarity"
+    signature: Signature = "rows"
+    strict: bool = False
+    thorough: bool = False
+    seed: int = 0
+    timeout: float = 120.0
+    json: Path | None = None
+    html: Path | None = None
+
+
+def run(options: Options) -> int:
+    """Judge, show, and return the exit code."""
+    console, complaints = Console(highlight=False), Console(stderr=True, highlight=False)
+    try:
+        _writable(options.json, options.html)
+        subjects = _subjects(options)
+        reports = _supervised(subjects, options.timeout, complaints)
+    except (TargetError, adapters.UnavailableError) as error:
+        complaints.print(Text.assemble(("error", "bold red"), f"  {error}"), soft_wrap=True)
+        return 2
+    except KeyboardInterrupt:
+        complaints.print("interrupted")
+        return 130
+    good, last = report.verdict(reports, options.strict)
+
+    def show(to: Console) -> None:
+        if options.target is None:
+            if any(r.example for r in reports):
+                to.print(report.worked(reports))
+            to.print(report.faces(reports))
+            to.print(report.errors(reports))
+        else:
+            to.print(report.target(reports[0]))
+        to.print(last)
+
+    show(console)
+    if options.json is not None:
+        report.write_json(options.json, report.as_json(reports, good, _version()))
+    if options.html is not None:
+        report.write_html(options.html, show)
+    return 0 if good else 1
+
+
+def _subjects(o: Options) -> list[Subject]:
+    if o.target is None:
+        names = adapters.installed() if o.framework is None else [o.framework]
+        for name in names:
+            adapters.require(name)
+        return [Subject(name, seed=o.seed, thorough=o.thorough) for name in names]
+    framework = o.framework or "torch"
+    adapters.require(framework)
+    return [Subject(framework, o.target, o.quantity, o.signature, o.seed, o.thorough)]
+
+
+def _supervised(subjects: Sequence[Subject], timeout: float, console: Console) -> list[Report]:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(24),
+        MofNCompleteColumn(),
+        TextColumn("[dim]{task.fields[check]}"),
+    )
+    with Progress(*columns, console=console, transient=True) as progress:
+        tasks: list[TaskID] = [progress.add_task(s.name, total=None, check="importing") for s in subjects]
+
+        def update(reports: Sequence[Report]) -> None:
+            for task, r in zip(tasks, reports, strict=True):
+                if r.current != "start":
+                    progress.update(task, completed=r.done, total=r.of, check=r.current)
+
+        return supervise(subjects, timeout, update)
+
+
+def _writable(*paths: Path | None) -> None:
+    for path in paths:
+        if path is not None and (path.is_dir() or not path.resolve().parent.is_dir()):
+            raise TargetError(
+                f"cannot write {path}: {'it is a directory' if path.is_dir() else 'no such directory'}"
+            )
+
+
+def _version() -> str:
+    try:
+        return version("cosgrad")
+    except PackageNotFoundError:
+        return "not installed"

@@ -1,0 +1,65 @@
+"""The derivation at one readable point and the loss on four vectors, beside differences of the definition."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from cosgrad.verify import adapters, differences, oracle
+
+X, Y = (1.0, 2.0, 2.0), (2.0, -1.0, 2.0)
+LABELS = np.array([[1.0, 4.0, 5.0], [5.0, 5.0, 7.0]])
+PREDICTIONS = np.array([[3.0, 2.0, 5.0], [3.0, 2.0, 7.0]])
+U, V = (1.0, 0.0, -1.0), (1.0, 0.0, 1.0)
+
+
+@dataclass(frozen=True)
+class Worked:
+    """S, dS/dx, dS/dy and dS.(u, v) at (X, Y), and the mean distance of LABELS and PREDICTIONS."""
+
+    similarity: float
+    grad_x: list[float]
+    grad_y: list[float]
+    total: float
+    loss: float
+
+    def as_dict(self) -> dict[str, float | list[float]]:
+        """For the way between processes."""
+        return asdict(self)
+
+
+def by_face(framework: str) -> Worked:
+    """As the package computes them in float64, the loss in float32."""
+    f = adapters.face(framework, "similarity")
+    x, y, u, v = (np.array([t]) for t in (X, Y, U, V))
+    gx, gy = f.vjp(x, y, np.ones(1), "float64")
+    return Worked(
+        float(f.value(x, y, "float64").values[0]),
+        gx[0].tolist(),
+        gy[0].tolist(),
+        float(f.jvp(x, y, u, v, "float64")[0]),
+        f.distance_loss(LABELS, PREDICTIONS, "float32", None, "mean"),
+    )
+
+
+def by_differences() -> Worked:
+    """From the definition alone."""
+    gx, gy = differences.gradient(X, Y)
+    rows = [
+        (differences.numbers(a), differences.numbers(b)) for a, b in zip(LABELS, PREDICTIONS, strict=True)
+    ]
+    similarities = [differences.definition(a, b) for a, b in rows]
+    return Worked(
+        float(differences.definition(differences.numbers(X), differences.numbers(Y))),
+        [float(t) for t in gx],
+        [float(t) for t in gy],
+        float(differences.directional(X, Y, U, V)),
+        float(oracle.reduce([1 - s for s in similarities])),
+    )
+
+
+def departures(worked: Worked, true: Worked) -> list[float]:
+    """The largest departure of each quantity."""
+    pairs = zip(worked.as_dict().values(), true.as_dict().values(), strict=True)
+    return [float(np.max(np.abs(np.subtract(a, b)))) for a, b in pairs]

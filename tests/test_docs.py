@@ -1,0 +1,69 @@
+"""The documents keep their word: their Python runs, their links lead somewhere, their commands exist."""
+
+import doctest
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
+PAGES += sorted((ROOT / "docs").glob("**/*.md"))
+
+pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+
+FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
+HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+
+
+def examples(text: str) -> list[doctest.Example]:
+    """Return the page's Python in order: blocks with prompts as they are, others as one statement each."""
+    found = []
+    for fence in FENCE.finditer(text):
+        if fence[1] != "python":
+            continue
+        block = fence[2]
+        parsed = doctest.DocTestParser().get_examples(block) if ">>>" in block else []
+        for example in parsed or [doctest.Example(f"exec({block!r})", "")]:
+            example.lineno += text.count("\n", 0, fence.start(2))
+            found.append(example)
+    return found
+
+
+def prose(text: str) -> str:
+    return FENCE.sub("", text)
+
+
+def anchor(heading: str) -> str:
+    """Return the name under which a renderer lets links reach the heading."""
+    return re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")
+
+
+@pages
+def test_examples_print_what_they_say(page: Path) -> None:
+    text = page.read_text()
+    test = doctest.DocTest(examples(text), {"__name__": "__main__"}, page.name, str(page), 0, text)
+    report: list[str] = []
+    failed, _ = doctest.DocTestRunner().run(test, out=report.append)
+    assert not failed, "".join(report)
+
+
+@pages
+def test_links_lead_somewhere(page: Path) -> None:
+    for link in LINK.findall(prose(page.read_text())):
+        if re.match(r"\w+:", link):
+            continue
+        path, _, fragment = link.partition("#")
+        target = page.parent / path if path else page
+        assert target.exists(), f"{link} leads nowhere"
+        if fragment:
+            headings = HEADING.findall(prose(target.read_text()))
+            assert fragment in map(anchor, headings), f"{link} names no heading of {target.name}"
+
+
+@pages
+def test_make_knows_the_tasks_that_are_named(page: Path) -> None:
+    tasks = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = set(re.findall(r"(?:`|\$ )(?:\w+=\w+ )?make ([a-z][a-z-]*)", page.read_text()))
+    assert named <= tasks, f"make has no task {named - tasks}"
