@@ -52,9 +52,7 @@ void read_batch(View& view, Address data, nb::handle strides, std::int64_t unit)
 
 cosgrad::Call call(int dtype, int axis, double eps, Address pool) {
   if (dtype < 0 || dtype >= cosgrad::kDTypes) throw nb::value_error("dtype is not an index into dtypes");
-  const auto threads = pool == 0   ? cosgrad::split
-                       : pool == 1 ? nullptr
-                                   : reinterpret_cast<cosgrad::Pool>(pool);
+  const auto threads = pool == 0 ? cosgrad::split : pool == 1 ? nullptr : reinterpret_cast<cosgrad::Pool>(pool);
   return {dtype, axis, eps, {threads}};
 }
 
@@ -94,9 +92,8 @@ void backward(int dtype, std::int64_t unit, int axis, double eps, Address x, nb:
   read_batch(g, grad, grad_strides, unit);
   read_like(ga, grad_x, a, grad_x_strides, unit);
   read_like(gb, grad_y, b, grad_y_strides, unit);
-  without_interpreter(a, b, [&] {
-    cosgrad::backward(call(dtype, axis, eps, pool), a, b, g, ga, gb, negate, skip_zero);
-  });
+  without_interpreter(a, b,
+                      [&] { cosgrad::backward(call(dtype, axis, eps, pool), a, b, g, ga, gb, negate, skip_zero); });
 }
 
 void jvp(int dtype, std::int64_t unit, int axis, double eps, Address x, nb::handle x_shape, nb::handle x_strides,

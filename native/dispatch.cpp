@@ -44,8 +44,8 @@ const Kernels& choose() {
     if (std::strcmp(wanted, all.names[i]) == 0) return *all.tables[i];
     names += (i ? ", " : "") + std::string(all.names[i]);
   }
-  throw std::invalid_argument("COSGRAD_ISA=" + std::string(wanted) + " is not an instruction set of this machine: " +
-                              "it has " + names);
+  throw std::invalid_argument("COSGRAD_ISA=" + std::string(wanted) +
+                              " is not an instruction set of this machine: " + "it has " + names);
 }
 
 }  // namespace

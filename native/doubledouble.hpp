@@ -55,9 +55,7 @@ COSGRAD_INLINE Pair<double> two_product(double a, double b) {
 COSGRAD_INLINE Pair<Lanes> two_product(Lanes a, Lanes b) {
   const Lanes p = a * b;
   if constexpr (kFused) {
-    return {p, each_part([&](int k) COSGRAD_BODY {
-              return fused_multiply_subtract(a.part[k], b.part[k], p.part[k]);
-            })};
+    return {p, each_part([&](int k) COSGRAD_BODY { return fused_multiply_subtract(a.part[k], b.part[k], p.part[k]); })};
   } else {
     if (all_between(magnitude(p), kLeastSplit, __DBL_MAX__))
       return {p, split_product_error(a, b, p, broadcast(0x1p27 + 1))};

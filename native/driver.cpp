@@ -65,7 +65,8 @@ void backward_broadcast(const Call& call, const Frame& frame, const View& shape_
 
   const std::int64_t sum_bytes = n * kSumSize[call.dtype];
   const std::int64_t room = std::max<std::int64_t>(kSumBytes / std::max<std::int64_t>(count * sum_bytes, 1), 1);
-  const std::int64_t segments = std::clamp<std::int64_t>(kUnits / count, 1, std::max<std::int64_t>(std::min(terms, room), 1));
+  const std::int64_t segments =
+      std::clamp<std::int64_t>(kUnits / count, 1, std::max<std::int64_t>(std::min(terms, room), 1));
   const auto sums = segments > 1
                         ? std::make_unique_for_overwrite<char[]>(static_cast<std::size_t>(count * segments * sum_bytes))
                         : nullptr;
@@ -94,17 +95,18 @@ void backward_broadcast(const Call& call, const Frame& frame, const View& shape_
   };
   const std::int64_t written = whole ? 1 : n;
 
-  call.threads.run(count * segments, std::max<std::int64_t>(grain(call, n, 2) / std::max<std::int64_t>(terms / segments, 1), 1),
-                   [&](std::int64_t begin, std::int64_t end) {
-    TileRows tx(x, item, n), ty(y, item, n), ux(gx, item, written);
-    const std::int64_t limit = tile_rows(item, n, tx, ty, ux);
-    const auto own = sums ? nullptr : std::make_unique_for_overwrite<char[]>(static_cast<std::size_t>(sum_bytes));
-    for (std::int64_t unit = begin; unit < end; ++unit) {
-      char* sum = sums ? sums.get() + unit * sum_bytes : own.get();
-      sum_segment(unit / segments, unit % segments, sum, tx, ty, limit);
-      if (!sums) finish(unit, sum, ux);
-    }
-  });
+  call.threads.run(
+      count * segments, std::max<std::int64_t>(grain(call, n, 2) / std::max<std::int64_t>(terms / segments, 1), 1),
+      [&](std::int64_t begin, std::int64_t end) {
+        TileRows tx(x, item, n), ty(y, item, n), ux(gx, item, written);
+        const std::int64_t limit = tile_rows(item, n, tx, ty, ux);
+        const auto own = sums ? nullptr : std::make_unique_for_overwrite<char[]>(static_cast<std::size_t>(sum_bytes));
+        for (std::int64_t unit = begin; unit < end; ++unit) {
+          char* sum = sums ? sums.get() + unit * sum_bytes : own.get();
+          sum_segment(unit / segments, unit % segments, sum, tx, ty, limit);
+          if (!sums) finish(unit, sum, ux);
+        }
+      });
   if (!sums) return;
   call.threads.run(count, grain(call, n, static_cast<int>(segments)), [&](std::int64_t begin, std::int64_t end) {
     TileRows ux(gx, item, written);
@@ -129,8 +131,8 @@ void forward(const Call& call, const View& x, const View& y, char* similarity, c
     const std::int64_t limit = tile_rows(item, n, tx, ty);
     nest.runs(begin, end, limit, [&](const std::int64_t* offset, const std::int64_t* step, std::int64_t rows) {
       const Rows rx = tx.read(offset[0], step[0], rows), ry = ty.read(offset[1], step[1], rows);
-      kernels().forward[call.dtype]({rows, n, call.eps, rx, ry, at(similarity, offset[2], step[2]),
-                                     at(distance, offset[2], step[2])});
+      kernels().forward[call.dtype](
+          {rows, n, call.eps, rx, ry, at(similarity, offset[2], step[2]), at(distance, offset[2], step[2])});
     });
   });
 }

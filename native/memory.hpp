@@ -16,8 +16,8 @@ inline void advise_huge_pages([[maybe_unused]] void* data, [[maybe_unused]] std:
 #if defined(__linux__) && defined(MADV_HUGEPAGE)
   if (!data || bytes < 2 * kHugePage) return;
   const auto begin = (reinterpret_cast<std::uintptr_t>(data) + kHugePage - 1) & ~std::uintptr_t{kHugePage - 1};
-  const auto end = (reinterpret_cast<std::uintptr_t>(data) + static_cast<std::uintptr_t>(bytes)) &
-                   ~std::uintptr_t{kHugePage - 1};
+  const auto end =
+      (reinterpret_cast<std::uintptr_t>(data) + static_cast<std::uintptr_t>(bytes)) & ~std::uintptr_t{kHugePage - 1};
   // Advice only: where the kernel declines, nothing changes.
   if (begin < end) (void)madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);
 #endif

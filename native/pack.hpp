@@ -33,8 +33,8 @@ void swap_axes(const char* from, std::int64_t from_line, char* to, std::int64_t 
     for (int m = 0; m < W; ++m) std::memcpy(to + (j + m) * to_line + i * std::int64_t{sizeof(Item)}, &r[m], 16);
   };
   const auto one = [&](std::int64_t i, std::int64_t j) {
-    std::memcpy(to + j * to_line + i * std::int64_t{sizeof(Item)}, from + i * from_line + j * std::int64_t{sizeof(Item)},
-                sizeof(Item));
+    std::memcpy(to + j * to_line + i * std::int64_t{sizeof(Item)},
+                from + i * from_line + j * std::int64_t{sizeof(Item)}, sizeof(Item));
   };
   const std::int64_t whole_lines = lines / W * W, whole_length = length / W * W;
   // The longer axis outside: the shorter one is a tile's rows, whose lines stay in the first-level cache.
@@ -100,8 +100,7 @@ class TileRows {
   }
   // After the kernel has filled what `write` returned.
   void finish(std::int64_t offset, std::int64_t step, std::int64_t rows) const {
-    if (packed_)
-      copy_rows(item_, scratch_.get(), step_, item_, operand_.data + offset, step, operand_.along, rows, n_);
+    if (packed_) copy_rows(item_, scratch_.get(), step_, item_, operand_.data + offset, step, operand_.along, rows, n_);
   }
 
  private:

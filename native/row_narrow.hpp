@@ -139,8 +139,7 @@ struct NarrowRow {
   }
 
   template <class SinkX, class SinkY>
-  static void gradient(const R& x, const R& y, std::int64_t n, double eps, double g, const SinkX& gx,
-                       const SinkY& gy) {
+  static void gradient(R x, R y, std::int64_t n, double eps, double g, SinkX gx, SinkY gy) {
     const Sums sum = sums<ExactProductSum>(x, y, n);
     const double p = sum.p.hi, q = sum.q.hi, d = sum.d.hi;
     if (!is_finite(p) || !is_finite(q) || !is_finite(g) || (eps == 0 && (p == 0 || q == 0)) || g == 0) {
@@ -187,8 +186,7 @@ struct NarrowRow {
     if (!is_finite(p) || p == 0) return out.fill(n, is_finite(p) ? 0 : quiet_nan());
     const bool cx = clamped(x, n, p, eps);
     const Lanes k = broadcast(1 / (cx ? eps : __builtin_sqrt(p)));
-    sweep<4>(
-        n, [&](std::int64_t i, int count, Lanes a) COSGRAD_BODY { out.put(i, count, k * a, Lanes{}); }, [] {}, x);
+    sweep<4>(n, [&](std::int64_t i, int count, Lanes a) COSGRAD_BODY { out.put(i, count, k * a, Lanes{}); }, [] {}, x);
   }
 
   static void normalize_backward(const R& x, const R& g, std::int64_t n, double eps, const IntoRow<S>& out) {
@@ -202,7 +200,8 @@ struct NarrowRow {
     const SplitFactor f(cx ? 0 : sum.d.hi / p);
     sweep<4>(
         n,
-        [&](std::int64_t i, int count, Lanes a, Lanes b) COSGRAD_BODY { out.put(i, count, k * f.residual(a, b), Lanes{}); },
+        [&](std::int64_t i, int count, Lanes a, Lanes b)
+            COSGRAD_BODY { out.put(i, count, k * f.residual(a, b), Lanes{}); },
         [] {}, x, g);
   }
 };

@@ -201,8 +201,7 @@ struct WideRow {
         const auto r = difference(a, b);
         const auto v = two_product(r.hi, broadcast(fast_k.hi));
         const Lanes error = v.lo + (r.hi * broadcast(fast_k.lo) + r.lo * broadcast(fast_k.hi));
-        if (all_between(one_where_zero(r, magnitude(v.hi)), 0x1p-960, 0x1p1000))
-          return sink.put(i, count, v.hi, error);
+        if (all_between(one_where_zero(r, magnitude(v.hi)), 0x1p-960, 0x1p1000)) return sink.put(i, count, v.hi, error);
       }
       for (int j = 0; j < count; ++j) sink.put_one(i + j, one(x.one(i + j), y.one(i + j)));
     }
@@ -217,8 +216,7 @@ struct WideRow {
   };
 
   template <class SinkX, class SinkY>
-  static void gradient(const R& x, const R& y, std::int64_t n, double eps, double g, const SinkX& gx,
-                       const SinkY& gy) {
+  static void gradient(R x, R y, std::int64_t n, double eps, double g, SinkX gx, SinkY gy) {
     const Stats stats(x, y, n);
     const bool finite = stats.finite && is_finite(g);
     if (!finite || (eps == 0 && stats.zero()) || g == 0) {
@@ -262,8 +260,7 @@ struct WideRow {
 
   static double jvp(const R& x, const R& y, const R* dx, const R* dy, std::int64_t n, double eps) {
     const Stats stats(x, y, n);
-    if (!stats.finite || (dx && !is_finite(largest(*dx, n))) || (dy && !is_finite(largest(*dy, n))))
-      return quiet_nan();
+    if (!stats.finite || (dx && !is_finite(largest(*dx, n))) || (dy && !is_finite(largest(*dy, n)))) return quiet_nan();
     if (eps == 0 && stats.zero()) return 0;
     const Norm a = norm(x, n, stats.p(), stats.ex, eps), b = norm(y, n, stats.q(), stats.ey, eps);
     const Scaled k = scaled(1) / norms(stats, a, b);
@@ -278,8 +275,7 @@ struct WideRow {
     if (!stats.finite || stats.zero()) return out.fill(n, stats.finite ? 0 : quiet_nan());
     const Norm a = norm(x, n, stats.p(), stats.ex, eps);
     const ScaledResidual f(scaled(1) / a.value, Scaled{}, stats.plain);
-    sweep<1>(
-        n, [&](std::int64_t i, int count, Lanes u) COSGRAD_BODY { f.put(out, i, count, x, x, u, u); }, [] {}, x);
+    sweep<1>(n, [&](std::int64_t i, int count, Lanes u) COSGRAD_BODY { f.put(out, i, count, x, x, u, u); }, [] {}, x);
   }
 
   static void normalize_backward(const R& x, const R& g, std::int64_t n, double eps, const IntoRow<double>& out) {
@@ -289,7 +285,8 @@ struct WideRow {
     const Norm a = norm(x, n, stats.p(), stats.ex, eps);
     const ScaledResidual f(scaled(1) / a.value, a.clamped ? Scaled{} : stats.d() / stats.p(), stats.plain);
     sweep<1>(
-        n, [&](std::int64_t i, int count, Lanes u, Lanes v) COSGRAD_BODY { f.put(out, i, count, x, g, u, v); }, [] {}, x, g);
+        n, [&](std::int64_t i, int count, Lanes u, Lanes v) COSGRAD_BODY { f.put(out, i, count, x, g, u, v); }, [] {},
+        x, g);
   }
 };
 

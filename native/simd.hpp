@@ -78,8 +78,7 @@ COSGRAD_INLINE Lanes operator-(Lanes a) {
   return each_part([&](int k) COSGRAD_BODY { return -a.part[k]; });
 }
 
-COSGRAD_INLINE Part fused_multiply_subtract([[maybe_unused]] Part a, [[maybe_unused]] Part b,
-                                            [[maybe_unused]] Part c) {
+COSGRAD_INLINE Part fused_multiply_subtract([[maybe_unused]] Part a, [[maybe_unused]] Part b, [[maybe_unused]] Part c) {
 #if defined(__AVX512F__)
   return _mm512_fmsub_pd(a, b, c);
 #elif defined(__FMA__)

@@ -59,7 +59,6 @@ struct OntoSum {
     for (std::int64_t i = 0; i < count; ++i) add(i, {value, 0});
   }
 
-
   COSGRAD_INLINE void add(std::int64_t i, DD v) const {
     if constexpr (sizeof(S) == 8) {
       const DD s = DD{sum[i], sum[n + i]} + v;

@@ -72,9 +72,7 @@ struct ScaledRow {
   ScaledRow(const double* row, int e) : data(row), f1(power_of_two(-e / 2)), f2(power_of_two(-e + e / 2)) {}
   COSGRAD_INLINE Lanes times(Lanes a) const { return a * broadcast(f1) * broadcast(f2); }
   COSGRAD_INLINE Lanes at(std::int64_t i) const { return times(load(data + i)); }
-  COSGRAD_INLINE Lanes some(std::int64_t i, std::int64_t count) const {
-    return times(load_some(data + i, count));
-  }
+  COSGRAD_INLINE Lanes some(std::int64_t i, std::int64_t count) const { return times(load_some(data + i, count)); }
   COSGRAD_INLINE double one(std::int64_t i) const { return data[i] * f1 * f2; }
 };
 

@@ -1,5 +1,6 @@
 // Compiled once per instruction set, with COSGRAD_ISA its name and COSGRAD_TABLE the table that it fills.
 #include "../kernels.hpp"
+
 #include "../row_wide.hpp"
 
 namespace cosgrad::inline COSGRAD_ISA {
@@ -41,8 +42,7 @@ void backward(const BackwardTile& t) {
     const auto x = row<S>(t.x, i), y = row<S>(t.y, i);
     const bool skip = t.skip_zero && g == 0;
     if (t.sum_x) {
-      if (!skip)
-        K::gradient(x, y, t.n, t.eps, g, OntoSum<S>{reinterpret_cast<double*>(t.sum_x), t.n}, Nowhere{});
+      if (!skip) K::gradient(x, y, t.n, t.eps, g, OntoSum<S>{reinterpret_cast<double*>(t.sum_x), t.n}, Nowhere{});
     } else if (skip) {
       if (t.gx.data) IntoRow<S>{out<S>(t.gx, i)}.fill(t.n, 0);
       if (t.gy.data) IntoRow<S>{out<S>(t.gy, i)}.fill(t.n, 0);
@@ -107,5 +107,5 @@ void round_sum(const char* sum, std::int64_t n, bool whole, char* to) {
 #define COSGRAD_TEXT(name) COSGRAD_TEXT_(name)
 
 extern const cosgrad::Kernels cosgrad::COSGRAD_TABLE = {
-    COSGRAD_TEXT(COSGRAD_ISA),  COSGRAD_EACH(forward),  COSGRAD_EACH(backward), COSGRAD_EACH(jvp),
-    COSGRAD_EACH(normalize), COSGRAD_EACH(add_sums), COSGRAD_EACH(round_sum)};
+    COSGRAD_TEXT(COSGRAD_ISA), COSGRAD_EACH(forward),  COSGRAD_EACH(backward), COSGRAD_EACH(jvp),
+    COSGRAD_EACH(normalize),   COSGRAD_EACH(add_sums), COSGRAD_EACH(round_sum)};

@@ -16,13 +16,13 @@ void say(const char* format, T... values) {
   std::fputc('\n', stderr);
 }
 
-#define CHECK(condition, ...)                                                    \
-  do {                                                                           \
-    if (!(condition)) {                                                          \
-      std::fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);     \
-      say(__VA_ARGS__);                                                          \
-      std::exit(1);                                                              \
-    }                                                                            \
+#define CHECK(condition, ...)                                              \
+  do {                                                                     \
+    if (!(condition)) {                                                    \
+      std::fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition); \
+      say(__VA_ARGS__);                                                    \
+      std::exit(1);                                                        \
+    }                                                                      \
   } while (false)
 
 // SplitMix64.

@@ -33,7 +33,8 @@ bool close(Wide a, Wide b) {
 void double_double(std::uint64_t seed) {
   Random random{seed};
   for (int i = 0; i < 50000; ++i) {
-    const DD a = two_sum(spread(random, 20), spread(random, 20) * 0x1p-53), b = two_sum(spread(random, 20), random.unit() * 0x1p-80);
+    const DD a = two_sum(spread(random, 20), spread(random, 20) * 0x1p-53),
+             b = two_sum(spread(random, 20), random.unit() * 0x1p-80);
     if (a.hi == 0 || b.hi == 0) continue;
     CHECK(close(value(a + b), value(a) + value(b)) || __builtin_fabs(a.hi + b.hi) < 0x1p-10 * __builtin_fabs(a.hi));
     CHECK(close(value(a * b), value(a) * value(b)));
@@ -73,7 +74,8 @@ void storage(std::uint64_t seed) {
     CHECK((bits & 0x7fff) <= 0x7c00 || widened(half) != widened(half), "%x is NaN", bits);
   }
   // A double just off the middle between two halves: rounding through float first would lose on which side.
-  CHECK(rounded<Float16>(1 + 0x1p-11 + 0x1p-40).bits == 0x3c01 && rounded<Float16>(1 + 0x1p-11 - 0x1p-40).bits == 0x3c00);
+  CHECK(rounded<Float16>(1 + 0x1p-11 + 0x1p-40).bits == 0x3c01 &&
+        rounded<Float16>(1 + 0x1p-11 - 0x1p-40).bits == 0x3c00);
   CHECK(rounded<BFloat16>(1 + 0x1p-8 + 0x1p-40).bits == 0x3f81 && rounded<BFloat16>(1 + 0x1p-8).bits == 0x3f80);
   CHECK(rounded<Float16>(65520.0).bits == 0x7c00 && rounded<Float16>(65519.9).bits == 0x7bff);
   Random random{seed};

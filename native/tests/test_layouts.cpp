@@ -86,10 +86,12 @@ void broadcast_gradients(std::int64_t rows, std::int64_t columns, std::int64_t n
       std::copy_n(y.data.begin() + j * n, n, b.data.begin());
       c.data[0] = g.at({i, j});
       backward({2, 1, 0, {nullptr}}, a.view, b.view, c.view, ga.view, {}, false, false);
-      for (std::int64_t k = 0; k < n; ++k) sum[static_cast<std::size_t>(i * n + k)] += ga.data[static_cast<std::size_t>(k)];
+      for (std::int64_t k = 0; k < n; ++k)
+        sum[static_cast<std::size_t>(i * n + k)] += ga.data[static_cast<std::size_t>(k)];
     }
   for (std::size_t k = 0; k < sum.size(); ++k)
-    CHECK(std::fabs(sum[k] - gx.data[k]) < 1e-6 * static_cast<double>(columns), "%g for %g", static_cast<double>(gx.data[k]), sum[k]);
+    CHECK(std::fabs(sum[k] - gx.data[k]) < 1e-6 * static_cast<double>(columns), "%g for %g",
+          static_cast<double>(gx.data[k]), sum[k]);
 
   const std::vector<float> serial_x = gx.data, serial_y = gy.data;
   backward({2, 2, 0, {nullptr}}, x.view, y.view, g.view, gx.view, gy.view, false, false);

@@ -29,7 +29,11 @@ void put(char* to, int dtype, double value) {
   std::memcpy(&bits, &f, 4);
   const auto brain = static_cast<std::uint16_t>(bits >> 16);
   const auto half = static_cast<std::uint16_t>(0x3000 + (bits >> 12) % 0x1000 + (bits >> 31) * 0x8000);
-  std::memcpy(to, dtype == 0 ? static_cast<const void*>(&half) : dtype == 1 ? &brain : dtype == 2 ? static_cast<const void*>(&f) : &value,
+  std::memcpy(to,
+              dtype == 0   ? static_cast<const void*>(&half)
+              : dtype == 1 ? &brain
+              : dtype == 2 ? static_cast<const void*>(&f)
+                           : &value,
               static_cast<std::size_t>(kItemSize[dtype]));
 }
 
@@ -71,8 +75,13 @@ struct Inputs {
 Results run(const Kernels& k, const Inputs& in) {
   const std::int64_t item = kItemSize[in.dtype], row = in.n * item;
   const auto size = [](std::int64_t bytes) { return std::vector<char>(static_cast<std::size_t>(bytes)); };
-  Results r{size(in.rows * item), size(in.rows * item), size(in.rows * row), size(in.rows * row),
-            size(in.rows * item), size(in.rows * row), size(in.n * kSumSize[in.dtype])};
+  Results r{size(in.rows * item),
+            size(in.rows * item),
+            size(in.rows * row),
+            size(in.rows * row),
+            size(in.rows * item),
+            size(in.rows * row),
+            size(in.n * kSumSize[in.dtype])};
   const Rows x{in.x.data(), row}, y{in.y.data(), row}, g{in.g.data(), item};
   const FloatEnvironment environment;
   k.forward[in.dtype]({in.rows, in.n, in.eps, x, y, {r.similarity.data(), item}, {r.distance.data(), item}});
@@ -107,7 +116,8 @@ void check_values(const Inputs& in, const Results& r) {
   for (std::int64_t i = 0; i < in.rows; ++i) {
     Wide p = 0, q = 0, d = 0;
     for (std::int64_t k = 0; k < in.n; ++k) {
-      const Wide a = get(in.x.data() + (i * in.n + k) * item, in.dtype), b = get(in.y.data() + (i * in.n + k) * item, in.dtype);
+      const Wide a = get(in.x.data() + (i * in.n + k) * item, in.dtype),
+                 b = get(in.y.data() + (i * in.n + k) * item, in.dtype);
       p += a * a;
       q += b * b;
       d += a * b;

@@ -38,14 +38,15 @@ def scaled(ops: Ops, x: Array, axis: int, eps: float) -> Scaled:
     """Split a vector into its direction and its length."""
     eps = min(eps, ops.limits(x)[1])
     m = ops.largest(x, axis)
-    m = ops.where(ops.isfinite(m), m, float("nan"))  # one infinite component makes the whole row NaN
-    m = ops.where(m < eps, eps, m)
-    scale = ops.power_of_two(ops.where(m == 0, 1, m))
+    scale = ops.power_of_two(ops.where(m < eps, eps, m))
     x = x / scale
-    floor = eps / scale
     p = ops.sum(x * x, axis)
-    counts = ~(p < floor * floor) & (p != 0)
-    length = ops.where(counts, ops.sqrt(ops.where(counts, p, 1)), ops.where(floor == 0, float("inf"), floor))
+    if eps == 0:
+        floor, counts = float("inf"), p != 0
+    else:
+        floor = eps / scale
+        counts = ~(p < floor * floor)
+    length = ops.where(counts, ops.sqrt(ops.where(counts, p, 1)), floor)
     return Scaled(x / length, length, scale, counts)
 
 

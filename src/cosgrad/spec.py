@@ -46,7 +46,7 @@ class Ops(Protocol):
         """Return max |x_i|, NaN where an element is, 0 over an empty axis; a constant to every derivative."""
 
     def power_of_two(self, m: Array) -> Array:
-        """Return the largest power of two up to m > 0, and NaN for NaN."""
+        """Return the largest power of two up to m, any for 0, and nothing finite where m is not."""
 
     def limits(self, x: Array) -> tuple[float, float]:
         """Return the machine epsilon and the largest number of x's dtype."""
@@ -71,10 +71,10 @@ class Face:
             index = operator.index(axis)
         except TypeError:
             raise TypeError(f"{self.axis}={axis!r} must be an integer") from None
-        count = max(rank, 1)
-        if not -count <= index < count:
-            raise self.axis_error(f"{self.axis}={axis} is out of range for {self.array}s of rank {rank}")
-        return index % count
+        count = rank or 1
+        if -count <= index < count:
+            return index % count
+        raise self.axis_error(f"{self.axis}={axis} is out of range for {self.array}s of rank {rank}")
 
     def check_broadcast(self, x_name: str, x: Shape, y_name: str, y: Shape) -> Shape:
         """Return the shape to which both broadcast."""

@@ -38,6 +38,10 @@ def right_numpy(x, y):
     return np.sum(x * y, axis=-1) / (np.linalg.norm(x, axis=-1) * np.linalg.norm(y, axis=-1))
 
 
+def absolute_numpy(x, y):
+    return np.abs(right_numpy(x, y))
+
+
 def right_vectors(x: Tensor, y: Tensor) -> Tensor:
     return F.cosine_similarity(x, y, dim=0)
 

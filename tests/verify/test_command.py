@@ -78,9 +78,10 @@ def test_strict_counts_hazards():
 
 
 def test_a_fail_is_exit_1():
-    done = cosgrad("verify", "--target", "targets:too_large", "--framework", "numpy")
-    assert done.returncode == 2  # it takes tensors
-    assert "raises on a plain call" in done.stderr
+    done = cosgrad("verify", "--target", "targets:absolute_numpy", "--framework", "numpy")
+    assert done.returncode == 1
+    assert "the sign of <x, y> is lost" in " ".join(done.stdout.split())
+    assert not done.stderr.strip()
 
 
 @pytest.mark.parametrize(
@@ -96,6 +97,7 @@ def test_a_fail_is_exit_1():
             ["--target", "targets:exits", "--framework", "numpy"],
             "ended the process (exit 0) in the first call",
         ),
+        (["--target", "targets:added_eps", "--framework", "numpy"], "raises on a plain call"),
         (["--framework", "jax"], "no jax adapter yet: it knows numpy and torch"),
         (["--framework", "tensorflow", "--target", "a:b"], "no tensorflow adapter yet"),
         (["--framework", "fortran"], "unknown framework 'fortran'"),

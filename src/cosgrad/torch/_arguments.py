@@ -19,8 +19,8 @@ class DtypeError(TypeError, RuntimeError):
 
 
 FACE = Face("dim", "tensor", DimError, ShapeError, DtypeError)
-FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
-_FLOAT_NAMES = ", ".join(str(dtype) for dtype in FLOATS[:-1]) + f" or {FLOATS[-1]}"
+FLOATS = frozenset({torch.float16, torch.bfloat16, torch.float32, torch.float64})
+FLOAT_NAMES = "torch.float16, torch.bfloat16, torch.float32 or torch.float64"
 
 
 def check_tensor(name: str, x: object) -> None:
@@ -31,42 +31,43 @@ def check_tensor(name: str, x: object) -> None:
         raise DtypeError(f"{name} has layout {x.layout}, must be {torch.strided}")
 
 
-def promote(x_name: str, x: Tensor, y_name: str, y: Tensor) -> tuple[Tensor, Tensor]:
+def promote(names: tuple[str, str], x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     """Return both in their common dtype, which must be floating."""
-    for name, t in ((x_name, x), (y_name, y)):
+    for name, t in zip(names, (x, y), strict=True):
         check_tensor(name, t)
         if t.dtype not in FLOATS and (t.is_complex() or t.is_floating_point() or t.is_quantized):
-            raise FACE.refuse_dtype(name, t.dtype, f"real, that is {_FLOAT_NAMES}")
+            raise FACE.refuse_dtype(name, t.dtype, f"real, that is {FLOAT_NAMES}")
     dtype = torch.promote_types(x.dtype, y.dtype)
     if dtype not in FLOATS:
-        names = f"{x_name} and {y_name}"
-        raise FACE.refuse_dtype(names, dtype, f"floating in at least one, that is {_FLOAT_NAMES}")
+        raise FACE.refuse_dtype(
+            " and ".join(names), dtype, f"floating in at least one, that is {FLOAT_NAMES}"
+        )
     return x.to(dtype), y.to(dtype)
 
 
-def check_device(x_name: str, x: Tensor, y_name: str, y: Tensor) -> None:
+def check_device(names: tuple[str, str], x: Tensor, y: Tensor) -> None:
     """Refuse tensors of two devices."""
     if x.device != y.device:
-        raise ShapeError(f"{x_name} on {x.device} and {y_name} on {y.device} must be on one device")
+        raise ShapeError(f"{names[0]} on {x.device} and {names[1]} on {y.device} must be on one device")
 
 
-def pair(x_name: str, x: Tensor, y_name: str, y: Tensor, dim: int) -> tuple[Tensor, Tensor, int]:
+def pair(names: tuple[str, str], x: Tensor, y: Tensor, dim: int) -> tuple[Tensor, Tensor, int]:
     """Return both of one dtype and rank and equal along the axis, and the axis.
 
     Only views and conversions of dtype are made; scalars become vectors of length 1.
     """
     if not (isinstance(x, Tensor) and isinstance(y, Tensor) and x.dtype is y.dtype and x.dtype in FLOATS):
-        x, y = promote(x_name, x, y_name, y)
+        x, y = promote(names, x, y)
     if x.layout is not torch.strided or y.layout is not torch.strided:
-        check_tensor(x_name, x)
-        check_tensor(y_name, y)
+        check_tensor(names[0], x)
+        check_tensor(names[1], y)
     if not (x.is_cpu and y.is_cpu):
-        check_device(x_name, x, y_name, y)
+        check_device(names, x, y)
     shape = x.shape
     if shape == y.shape:
         axis = FACE.check_axis(dim, len(shape))
         return (x, y, axis) if shape else (x.unsqueeze(0), y.unsqueeze(0), axis)
-    shape = FACE.check_broadcast(x_name, tuple(x.shape), y_name, tuple(y.shape))
+    shape = FACE.check_broadcast(names[0], tuple(x.shape), names[1], tuple(y.shape))
     axis = FACE.check_axis(dim, len(shape))
     return _align(x, shape, axis), _align(y, shape, axis), axis
 

@@ -58,9 +58,8 @@ class TorchOps:
         return x.abs().amax(axis, keepdim=True) if x.shape[axis] else x.sum(axis, keepdim=True)
 
     def power_of_two(self, m: Tensor) -> Tensor:
-        """Return the largest power of two up to m."""
-        exponent = torch.frexp(m).exponent - 1
-        return torch.where(m.isfinite(), torch.ldexp(torch.ones_like(m), exponent), m)
+        """Return the largest power of two up to m, NaN for what is not finite."""
+        return torch.ldexp(torch.ones_like(m), torch.frexp(m).exponent - 1) + (m - m)
 
     def limits(self, x: Tensor) -> tuple[float, float]:
         """Return the machine epsilon and the largest number."""

@@ -24,11 +24,12 @@ Pair = tuple[Tensor | None, Tensor | None]
 
 def cosine(x: Tensor, y: Tensor, rule: Rule) -> Any:
     """Return S, D or both, recorded by whatever wants to differentiate them."""
+    record = torch.is_grad_enabled() and (x.requires_grad or y.requires_grad)
+    if not record and forward_ad._current_level < 0 and plain(x, y):
+        return _core.cosine(x, y, rule)
     if transformed():
         return TransformedCosine.apply(x, y, rule)
-    if recorded(x, y):
-        return Cosine.apply(x, y, rule)
-    return _cosine(x, y, rule)
+    return Cosine.apply(x, y, rule) if record else _cosine(x, y, rule)
 
 
 def gradient(x: Tensor, y: Tensor, g: Tensor, rule: Rule, need_x: bool, need_y: bool) -> Pair:

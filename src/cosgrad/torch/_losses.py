@@ -70,7 +70,7 @@ def cosine_distance_loss(
     if not assume_normalized:
         D = cosine(DISTANCE, names, labels, predictions, dim, 0.0, skip_zero=weighted)
         return spec.reduce(OPS, D, _weights(weights, D) if weighted else None, reduction)
-    x, y, axis = pair("labels", labels, "predictions", predictions, dim)
+    x, y, axis = pair(names, labels, predictions, dim)
     if not weighted:
         return spec.reduce(OPS, formulas.unit_distance(OPS, x, y, axis).squeeze(axis), None, reduction)
     shape = batch_shape(x, y, axis)
@@ -119,10 +119,10 @@ def cosine_embedding_loss(
     check_tensor("target", target)
     S, D = cosine(BOTH, ("x1", "x2"), x1, x2, -1, 0.0)
     FACE.check_fits("target", tuple(target.shape), tuple(D.shape))
-    check_device("target", target, "x1", x1)
+    check_device(("target", "x1"), target, x1)
     if _visible(target):
         _check_target(target)
-    losses = torch.where(target > 0, D, torch.where(S <= margin, 0, S - margin))
+    losses = torch.where(target > 0, D, torch.where(margin >= S, 0, S - margin))
     return spec.reduce(OPS, losses, None, reduction)
 
 
@@ -133,7 +133,7 @@ def _weights(weights: Tensor | float | None, losses: Tensor) -> Tensor:
     if weights.is_complex():
         raise FACE.refuse_dtype("weights", weights.dtype, "real")
     FACE.check_fits("weights", tuple(weights.shape), tuple(losses.shape))
-    check_device("weights", weights, "labels", losses)
+    check_device(("weights", "labels"), weights, losses)
     return weights
 
 

@@ -103,7 +103,9 @@ def unpack(results: Sequence[Tensor], need_x: bool, need_y: bool) -> tuple[Tenso
     return next(left) if need_x else None, next(left) if need_y else None
 
 
-def _register(name: str, cpu: Callable[..., Any], closed: Callable[..., Any], fake: Callable[..., Any]) -> None:
+def _register(
+    name: str, cpu: Callable[..., Any], closed: Callable[..., Any], fake: Callable[..., Any]
+) -> None:
     LIBRARY.impl(name, cpu, "CPU")
     LIBRARY.impl(name, closed, "CompositeExplicitAutograd")
     torch.library.register_fake(f"cosgrad::{name}", fake, lib=LIBRARY)

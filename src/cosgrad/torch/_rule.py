@@ -41,10 +41,15 @@ def rule(axis: int, eps: float, what: str, skip_zero: bool = False) -> Rule:
     return Rule(axis, eps, what, skip_zero)
 
 
+keys = torch._C._dispatch_keys
+modes = torch._C._len_torch_dispatch_stack
+tracing = torch._C._get_tracing_state
+
+
 def _plain_keys() -> frozenset[int]:
     with torch.inference_mode():
         inference = torch.empty(0)
-    return frozenset(torch._C._dispatch_keys(t).raw_repr() for t in (torch.empty(0), inference))
+    return frozenset(keys(t).raw_repr() for t in (torch.empty(0), inference))
 
 
 _PLAIN = _plain_keys()
@@ -57,12 +62,12 @@ def plain(x: Tensor, y: Tensor, *others: Tensor | None) -> bool:
     a wrapper of `torch.func` or `is_grads_batched`, a subclass that sees operators. Operators are also seen by
     dispatch modes (fake tensors, counters) and by tracers.
     """
-    keys, known = torch._C._dispatch_keys, _PLAIN
-    if keys(x).raw_repr() not in known or keys(y).raw_repr() not in known:
+    if keys(x).raw_repr() not in _PLAIN or keys(y).raw_repr() not in _PLAIN:
         return False
-    if torch._C._len_torch_dispatch_stack() or torch._C._get_tracing_state() is not None:
-        return False
-    return all(t is None or keys(t).raw_repr() in known for t in others) if others else True
+    for t in others:
+        if t is not None and keys(t).raw_repr() not in _PLAIN:
+            return False
+    return not modes() and tracing() is None
 
 
 def transformed() -> bool:
@@ -72,12 +77,12 @@ def transformed() -> bool:
 
 def traced() -> bool:
     """Tell whether a compiler or tracer is writing down operators."""
-    return torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None
+    return torch.compiler.is_compiling() or tracing() is not None
 
 
 def intercepted() -> bool:
     """Tell whether a dispatch mode sees operators."""
-    return bool(torch._C._len_torch_dispatch_stack())
+    return bool(modes())
 
 
 def batched(t: Tensor | None) -> bool:
@@ -87,4 +92,8 @@ def batched(t: Tensor | None) -> bool:
 
 def recorded(*tensors: Tensor | None) -> bool:
     """Tell whether autograd wants to know what happens to any of the tensors."""
-    return torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
+    if torch.is_grad_enabled():
+        for t in tensors:
+            if t is not None and t.requires_grad:
+                return True
+    return False

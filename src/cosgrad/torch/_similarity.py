@@ -8,9 +8,9 @@ from torch.overrides import handle_torch_function, has_torch_function_unary, has
 
 from cosgrad.spec import check_eps
 from cosgrad.torch import _closed, _function, _normalize
-from cosgrad.torch._arguments import FACE, FLOATS, check_tensor, pair
+from cosgrad.torch._arguments import FACE, FLOAT_NAMES, FLOATS, check_tensor, pair
 from cosgrad.torch._operators import OPERATORS
-from cosgrad.torch._rule import DISTANCE, SIMILARITY, rule, traced
+from cosgrad.torch._rule import DISTANCE, SIMILARITY, Rule, rule, traced
 
 
 def cosine_similarity(
@@ -120,7 +120,7 @@ def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -
         raise ValueError(f"p={p} must be 2, the Euclidean norm")
     check_tensor("input", input)
     if input.dtype not in FLOATS:
-        raise FACE.refuse_dtype("input", input.dtype, "floating, that is one of " + ", ".join(map(str, FLOATS)))
+        raise FACE.refuse_dtype("input", input.dtype, f"floating, that is {FLOAT_NAMES}")
     axis, eps = FACE.check_axis(dim, input.dim()), check_eps(eps)
     x = input.unsqueeze(0) if input.dim() == 0 else input
     result: Tensor
@@ -134,8 +134,8 @@ def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -
 def cosine(
     what: str,
     names: tuple[str, str],
-    x: Tensor,
-    y: Tensor,
+    x1: Tensor,
+    x2: Tensor,
     dim: int,
     eps: float,
     keepdim: bool = False,
@@ -143,16 +143,14 @@ def cosine(
 ) -> Any:
     """Return S, D or both of two tensors known by these names."""
     eps = check_eps(eps)
-    scalar = isinstance(x, Tensor) and isinstance(y, Tensor) and x.dim() == y.dim() == 0
-    x, y, axis = pair(names[0], x, names[1], y, dim)
-    how = rule(axis, eps, what, skip_zero)
+    x, y, axis = pair(names, x1, x2, dim)
     if not traced():
-        out = _function.cosine(x, y, how)
+        out = _function.cosine(x, y, rule(axis, eps, what, skip_zero))
     elif x.is_cpu or x.is_meta:
         out = getattr(OPERATORS, what)(x, y, axis, eps, skip_zero)
     else:
-        out = _closed.cosine(x, y, how)
-    return out.unsqueeze(axis) if keepdim and not scalar else out
+        out = _closed.cosine(x, y, Rule(axis, eps, what, skip_zero))
+    return out.unsqueeze(axis) if keepdim and (x1.dim() or x2.dim()) else out
 
 
 def _overridden(function: Any, relevant: Any, *args: Any, **kwargs: Any) -> Any:

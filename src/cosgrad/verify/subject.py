@@ -131,7 +131,7 @@ def _wanted(check: Check, case: Case, alone: bool) -> bool:
 
 
 def _guarded(check: Check, case: Case) -> Iterator[Finding]:
-    raising: Verdict = "fail" if case.exact and check.raising == "hazard" else check.raising
+    raising: Verdict = "fail" if case.exact else check.raising
     try:
         yield from check.run(case)
     except UnsupportedError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -22,6 +23,8 @@ from cosgrad.verify.adapters.base import (
 from cosgrad.verify.layouts import lay
 from cosgrad.verify.ulp import Array
 
+# what PyTorch's own compiler calls
+COMPILERS = ("c++", "g++", "clang++")
 _DTYPES = {
     "float64": torch.float64,
     "float32": torch.float32,
@@ -159,7 +162,7 @@ class TorchFunction(Function):
         a, b = (self.tensor(t, dtype).requires_grad_() for t in (x, y))
         torch.compiler.reset()
         with self.guarded():
-            backend = "inductor" if whole else "aot_eager"
+            backend = "inductor" if whole and any(map(shutil.which, COMPILERS)) else "aot_eager"
             s = torch.compile(self.function, fullgraph=True, backend=backend)(a, b)
         gx, gy = self._first(s, (a, b), self.tensor(g, dtype))
         return _array(s), _array(gx), _array(gy)

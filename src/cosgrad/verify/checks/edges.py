@@ -36,7 +36,7 @@ def zero(case: Case) -> Iterator[Finding]:
             yield Finding(
                 bad, where=where, why=f"it is {first:.3g} at a zero vector, where {expected:.0f} is the rule"
             )
-        with optional():
+        with optional(case):
             gradients = case.f.vjp(x, y, batch.g, dtype)
             part = np.concatenate([g[:3].ravel() for g in gradients])
             if np.isnan(part).any():
@@ -85,7 +85,7 @@ def non_finite(case: Case) -> Iterator[Finding]:
         finding = same(case, batch.rows(others), clean[others], got[others], "")
         if finding.verdict == "fail":
             yield Finding("fail", None, where, f"one row with {name} changes other rows of the batch")
-        with optional():
+        with optional(case):
             before = case.f.vjp(batch.x, batch.y, batch.g, dtype)
             after = case.f.vjp(x, y, batch.g, dtype)
             size = gradient_size(batch)
@@ -118,7 +118,7 @@ def rows(case: Case) -> Iterator[Finding]:
         yield same(
             case, batch, together, np.concatenate(alone), "a row depends on the other rows of its batch"
         )
-        with optional():
+        with optional(case):
             got = case.f.vjp(batch.x, batch.y, batch.g, dtype)
             parts = [
                 case.f.vjp(batch.x[i : i + 1], batch.y[i : i + 1], batch.g[i : i + 1], dtype)

@@ -26,7 +26,7 @@ def _laid_out(case: Case, batch: inputs.Batch, layout: str) -> Iterator[Finding]
             why = f"it reads {layout} arguments as if they were contiguous: strides are ignored"
             finding = Finding("fail", finding.ulp, finding.where, why)
     yield finding
-    with optional():
+    with optional(case):
         gradients = case.f.vjp(batch.x, batch.y, batch.g, dtype)
         strided = case.f.vjp(batch.x, batch.y, batch.g, dtype, layout)
         for a, b in zip(gradients, strided, strict=True):
