@@ -173,16 +173,24 @@ COSGRAD_INLINE Scaled sqrt(Scaled a) {
   return scaled(sqrt(DD{a.m.hi * f, a.m.lo * f}), (a.e - odd) / 2);
 }
 
-// Rounded once, into the subnormals too: there the bits below hi are kept by rounding hi to odd first.
+// m 2^e below the normal numbers: rounded once, by integers, with a sticky bit for what is below m.hi.
+inline double rounded_subnormal(DD m, int e) {
+  const int drop = kMinExponent - e;
+  if (drop > 53) return __builtin_copysign(0, m.hi);
+  const auto bits = bit_cast<std::uint64_t>(m.hi);
+  const std::uint64_t one = 1, sign = bits & (one << 63);
+  std::uint64_t wide = ((bits & ((one << 52) - 1)) | one << 52) << 10;
+  if (m.lo != 0) wide = (m.lo > 0) == (m.hi > 0) ? wide + 1 : wide - 1;
+  const int shift = 10 + drop;
+  const std::uint64_t kept = wide >> shift, rest = wide & ((one << shift) - 1), half = one << (shift - 1);
+  return bit_cast<double>(sign | (kept + (rest > half || (rest == half && (kept & 1)))));
+}
+
 COSGRAD_INLINE double rounded(Scaled a) {
   if (a.m.hi == 0) return 0;
-  DD m = fast_two_sum(a.m.hi, a.m.lo);
+  const DD m = fast_two_sum(a.m.hi, a.m.lo);
   if (a.e > kMaxExponent + 1) return m.hi * __builtin_inf();
-  if (a.e < kMinExponent - 60) return m.hi * 0x1p-1000 * 0x1p-1000;
-  if (a.e < kMinExponent && m.lo != 0) {
-    const auto bits = bit_cast<std::uint64_t>(m.hi);
-    if (!(bits & 1)) m.hi = bit_cast<double>((m.lo > 0) == (m.hi > 0) ? bits + 1 : bits - 1);
-  }
+  if (a.e < kMinExponent) return rounded_subnormal(m, a.e);
   return times_power_of_two(m.hi, a.e);
 }
 

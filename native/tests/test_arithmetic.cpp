@@ -55,6 +55,11 @@ void rounding() {
   CHECK(rounded(Scaled{{1, 0x1p-60}, -1075}) == 0x1p-1074, "just above the tie");
   CHECK(rounded(Scaled{{1.5, -0x1p-60}, -1074}) == 0x1p-1074, "just below the tie");
   CHECK(rounded(Scaled{{1.5, 0}, -1074}) == 0x1p-1073);
+  // One bit is dropped: its tie is decided by what is below.
+  CHECK(rounded(Scaled{{1 + 0x1p-52, 0}, -1023}) == 0x1p-1023);
+  CHECK(rounded(Scaled{{1 + 0x1p-52, 0x1p-80}, -1023}) == 0x1p-1023 + 0x1p-1074);
+  CHECK(rounded(Scaled{{-1 - 0x1p-51 - 0x1p-52, 0x1p-80}, -1023}) == -0x1p-1023 - 0x1p-1074);
+  CHECK(rounded(Scaled{{2 - 0x1p-52, 0x1p-54}, -1023}) == 0x1p-1022);
   CHECK(rounded(Scaled{{-1, 0}, -2000}) == 0 && rounded(Scaled{{1, 0}, 1024}) == __builtin_inf());
   CHECK(rounded(Scaled{{2 - 0x1p-52, 0}, 1023}) == __DBL_MAX__);
   for (int e = -1080; e < 1030; e += 7) CHECK(exponent(times_power_of_two(1.5, e)) == e || e > 1023 || e < -1073);

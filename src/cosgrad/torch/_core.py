@@ -42,7 +42,7 @@ def batch_shape(x: Tensor, y: Tensor, axis: int) -> tuple[int, ...]:
     shape = x.shape
     if shape != y.shape:
         shape = torch.broadcast_shapes(shape, y.shape)
-    return shape[:axis] + shape[axis + 1 :]
+    return (*shape[:axis], *shape[axis + 1 :])
 
 
 def cosine(x: Tensor, y: Tensor, rule: Rule) -> Any:

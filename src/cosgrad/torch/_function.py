@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.autograd import Function, forward_ad
 
 from cosgrad.torch import _closed, _core
+from cosgrad.torch._array import OPS
 from cosgrad.torch._core import batch_shape
 from cosgrad.torch._operators import OPERATORS, unpack, wanted
 from cosgrad.torch._rule import BOTH, Rule, batched, plain, recorded, transformed
@@ -25,18 +26,16 @@ Pair = tuple[Tensor | None, Tensor | None]
 def cosine(x: Tensor, y: Tensor, rule: Rule) -> Any:
     """Return S, D or both, recorded by whatever wants to differentiate them."""
     record = torch.is_grad_enabled() and (x.requires_grad or y.requires_grad)
-    if not record and forward_ad._current_level < 0 and plain(x, y):
-        return _core.cosine(x, y, rule)
-    if transformed():
-        return TransformedCosine.apply(x, y, rule)
-    return Cosine.apply(x, y, rule) if record else _cosine(x, y, rule)
+    if not transformed():
+        return Cosine.apply(x, y, rule) if record else _cosine(x, y, rule)
+    return TransformedCosine.apply(x, y, rule)
 
 
 def gradient(x: Tensor, y: Tensor, g: Tensor, rule: Rule, need_x: bool, need_y: bool) -> Pair:
     """Return g times the derivatives in x and in y, where they are needed, recorded like `cosine`."""
     if transformed():
         return unpack(TransformedGradient.apply(x, y, g, rule, need_x, need_y), need_x, need_y)
-    if recorded(x, y, g):
+    if torch.is_grad_enabled() and recorded(x, y, g):
         return unpack(Gradient.apply(x, y, g, rule, need_x, need_y), need_x, need_y)
     return _gradient(x, y, g, rule, need_x, need_y)
 
@@ -93,8 +92,9 @@ class Cosine(Function):
     def forward(ctx: Any, x: Tensor, y: Tensor, rule: Rule) -> Any:  # type: ignore[override]
         """Keep x and y: the backward reads them once more, and nothing else is worth the memory."""
         ctx.save_for_backward(x, y)
-        ctx.set_materialize_grads(False)
         ctx.rule = rule
+        if rule.what == BOTH:
+            ctx.set_materialize_grads(False)
         return _cosine(x, y, rule)
 
     @staticmethod
@@ -108,6 +108,38 @@ class Cosine(Function):
         x, y = ctx.saved_tensors
         need_x, need_y, _ = ctx.needs_input_grad
         return *gradient(x, y, g, rule, need_x, need_y), None
+
+
+class PlainCosine(Cosine):
+    """The same where both are known to be plain."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, y: Tensor, rule: Rule) -> Any:  # type: ignore[override]
+        """Go to the core without another look."""
+        ctx.save_for_backward(x, y)
+        ctx.rule = rule
+        return _core.cosine(x, y, rule)
+
+
+class PlainMean(Function):
+    """The sum of S or D over all rows, divided by a number, where both are known to be plain."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, y: Tensor, rule: Rule, count: int) -> Any:  # type: ignore[override]
+        """Sum wide and round once."""
+        rows = _core.cosine(x, y, rule)
+        ctx.save_for_backward(x, y)
+        ctx.rest = rule, count, rows.shape
+        return OPS.cast(OPS.total(rows) / count, rows)
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> Any:  # type: ignore[override]
+        """Give all rows the same cotangent, which takes the memory of one."""
+        x, y = ctx.saved_tensors
+        rule, count, shape = ctx.rest
+        need_x, need_y, *_ = ctx.needs_input_grad
+        g = OPS.cast(OPS.widen(g) / count, g).expand(shape)
+        return *gradient(x, y, g, rule, need_x, need_y), None, None
 
 
 class TransformedCosine(Cosine):

@@ -10,8 +10,9 @@ from cosgrad import formulas, spec
 from cosgrad.torch._arguments import FACE, check_device, check_tensor, pair
 from cosgrad.torch._array import OPS
 from cosgrad.torch._core import batch_shape
-from cosgrad.torch._rule import BOTH, DISTANCE, intercepted, transformed
-from cosgrad.torch._similarity import cosine
+from cosgrad.torch._function import PlainMean
+from cosgrad.torch._rule import BOTH, DISTANCE, intercepted, recorded, transformed
+from cosgrad.torch._similarity import cosine, plain_rule
 
 
 def cosine_distance_loss(
@@ -68,6 +69,12 @@ def cosine_distance_loss(
     names = ("labels", "predictions")
     weighted = weights is not None
     if not assume_normalized:
+        if not weighted and reduction != "none" and _recorded(labels, predictions):
+            how = plain_rule(DISTANCE, labels, predictions, dim, 0.0, False)
+            if how is not None:
+                count = 1 if reduction == "sum" else labels.numel() // labels.shape[how.axis]
+                loss: Tensor = PlainMean.apply(labels, predictions, how, count)
+                return loss
         D = cosine(DISTANCE, names, labels, predictions, dim, 0.0, skip_zero=weighted)
         return spec.reduce(OPS, D, _weights(weights, D) if weighted else None, reduction)
     x, y, axis = pair(names, labels, predictions, dim)
@@ -135,6 +142,10 @@ def _weights(weights: Tensor | float | None, losses: Tensor) -> Tensor:
     FACE.check_fits("weights", tuple(weights.shape), tuple(losses.shape))
     check_device(("weights", "labels"), weights, losses)
     return weights
+
+
+def _recorded(x: object, y: object) -> bool:
+    return isinstance(x, Tensor) and isinstance(y, Tensor) and recorded(x, y) and x.numel() > 0
 
 
 def _visible(target: Tensor) -> bool:

@@ -7,10 +7,10 @@ from torch import Tensor
 from torch.overrides import handle_torch_function, has_torch_function_unary, has_torch_function_variadic
 
 from cosgrad.spec import check_eps
-from cosgrad.torch import _closed, _function, _normalize
+from cosgrad.torch import _closed, _core, _function, _normalize
 from cosgrad.torch._arguments import FACE, FLOAT_NAMES, FLOATS, check_tensor, pair
 from cosgrad.torch._operators import OPERATORS
-from cosgrad.torch._rule import DISTANCE, SIMILARITY, Rule, rule, traced
+from cosgrad.torch._rule import DISTANCE, SIMILARITY, Rule, plain, rule, traced, transformed
 
 
 def cosine_similarity(
@@ -142,6 +142,10 @@ def cosine(
     skip_zero: bool = False,
 ) -> Any:
     """Return S, D or both of two tensors known by these names."""
+    if (how := plain_rule(what, x1, x2, dim, eps, skip_zero)) is not None:
+        record = torch.is_grad_enabled() and (x1.requires_grad or x2.requires_grad)
+        out = (_function.PlainCosine.apply if record else _core.cosine)(x1, x2, how)
+        return out.unsqueeze(how.axis) if keepdim else out
     eps = check_eps(eps)
     x, y, axis = pair(names, x1, x2, dim)
     if not traced():
@@ -151,6 +155,20 @@ def cosine(
     else:
         out = _closed.cosine(x, y, Rule(axis, eps, what, skip_zero))
     return out.unsqueeze(axis) if keepdim and (x1.dim() or x2.dim()) else out
+
+
+def plain_rule(what: str, x: Tensor, y: Tensor, dim: int, eps: float, skip_zero: bool) -> Rule | None:
+    """Return the rule if there is nothing to find out: a call on a few numbers is all overhead."""
+    if torch.compiler.is_compiling() or not (isinstance(x, Tensor) and isinstance(y, Tensor)):
+        return None
+    if not plain(x, y) or transformed():
+        return None
+    dtype, shape, rank = x.dtype, x.shape, x.dim()
+    if dtype is not y.dtype or dtype not in FLOATS or shape != y.shape:
+        return None
+    if type(dim) is not int or not -rank <= dim < rank or type(eps) is not float or not eps >= 0:
+        return None
+    return rule(dim % rank, eps, what, skip_zero)
 
 
 def _overridden(function: Any, relevant: Any, *args: Any, **kwargs: Any) -> Any:
