@@ -31,11 +31,13 @@ void backward_rows(const Call& call, const Frame& frame, const Operand& x, const
                    const Operand& gx, const Operand& gy, bool negate, bool skip_zero) {
   const std::int64_t item = kItemSize[call.dtype], n = frame.n();
   const Nest nest = frame.nest({&x, &y, &g, &gx, &gy});
+  const bool stream = item >= 4 && worth_streaming(gx.data ? gx.data : gy.data, nest.count() * n * item);
   call.threads.run(nest.count(), grain(call, n, 4), [&](std::int64_t begin, std::int64_t end) {
     TileRows tx(x, item, n), ty(y, item, n), ux(gx, item, n), uy(gy, item, n);
     const std::int64_t limit = tile_rows(item, n, tx, ty, ux, uy);
     nest.runs(begin, end, limit, [&](const std::int64_t* at, const std::int64_t* step, std::int64_t rows) {
       BackwardTile tile{rows, n, call.eps, negate, skip_zero, {}, {}, {}, {}, {}};
+      tile.stream = stream && !ux.packed() && !uy.packed();
       tile.x = tx.read(at[0], step[0], rows);
       tile.y = ty.read(at[1], step[1], rows);
       tile.g = {g.data + at[2], step[2]};
@@ -184,11 +186,13 @@ void normalize(const Call& call, const View& x, const View& g, const View& out) 
   const Operand a = frame.operand(x), b = frame.operand(g), c = frame.operand(out);
   advise_huge_pages(out.data, bytes_of(out, item));
   const Nest nest = frame.nest({&a, &b, &c});
+  const bool stream = item >= 4 && worth_streaming(c.data, nest.count() * n * item);
   call.threads.run(nest.count(), grain(call, n, 3), [&](std::int64_t begin, std::int64_t end) {
     TileRows tx(a, item, n), tg(b, item, n), to(c, item, n);
     const std::int64_t limit = tile_rows(item, n, tx, tg, to);
     nest.runs(begin, end, limit, [&](const std::int64_t* at, const std::int64_t* step, std::int64_t rows) {
       NormalizeTile tile{rows, n, call.eps, {}, {}, {}};
+      tile.stream = stream && !to.packed();
       tile.x = tx.read(at[0], step[0], rows);
       tile.g = tg.read(at[1], step[1], rows);
       tile.out = to.write(at[2], step[2]);

@@ -33,6 +33,7 @@ struct BackwardTile {
   bool negate, skip_zero;
   Rows x, y, g;
   MutableRows gx, gy;
+  bool stream = false;    // gx and gy are larger than the caches
   char* sum_x = nullptr;  // instead of gx and gy: add every row's g dS/dx onto this one wide row
 };
 
@@ -49,6 +50,7 @@ struct NormalizeTile {
   double eps;
   Rows x, g;  // g: the cotangent (or tangent); absent: the forward
   MutableRows out;
+  bool stream = false;
 };
 
 struct Kernels {

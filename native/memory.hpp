@@ -23,4 +23,18 @@ inline void advise_huge_pages([[maybe_unused]] void* data, [[maybe_unused]] std:
 #endif
 }
 
+// Whether a large output is better written past the caches: where its pages are in use already, so that no zeroing by
+// the system brings them into the caches anyway (measured: a tenth faster there, no gain on fresh pages).
+inline bool worth_streaming([[maybe_unused]] void* data, [[maybe_unused]] std::int64_t bytes) {
+#if defined(__linux__)
+  if (!data || bytes < 4 * kHugePage) return false;
+  const auto page =
+      (reinterpret_cast<std::uintptr_t>(data) + static_cast<std::uintptr_t>(bytes) / 2) & ~std::uintptr_t{4095};
+  unsigned char resident = 0;
+  return mincore(reinterpret_cast<void*>(page), 1, &resident) == 0 && (resident & 1);
+#else
+  return false;
+#endif
+}
+
 }  // namespace cosgrad

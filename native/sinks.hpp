@@ -16,9 +16,16 @@ template <class S>
 struct IntoRow {
   static constexpr bool kWanted = true;
   S* out;
+  bool streams = false;
+
+  IntoRow(S* row, bool stream)
+      : out(row), streams(stream && reinterpret_cast<std::uintptr_t>(row) % (8 * sizeof(S)) == 0) {}
+
   COSGRAD_INLINE void put(std::int64_t i, int count, Lanes hi, Lanes lo) const {
     if constexpr (sizeof(S) == 8) hi = hi + lo;
-    if (count == kLanes)
+    if (count == kLanes && streams)
+      store_streaming(out + i, hi);
+    else if (count == kLanes)
       store(out + i, hi);
     else
       store_some(out + i, count, hi);

@@ -175,6 +175,30 @@ COSGRAD_INLINE void store(Float16* p, const Lanes& a) {
   std::memcpy(p, &v, sizeof v);
 }
 
+// Past the caches, where the platform has such a store; p is aligned to eight elements.
+template <class S>
+COSGRAD_INLINE void store_streaming(S* p, const Lanes& a) {
+#if defined(__AVX2__)
+  alignas(64) S some[kLanes];
+  store(some, a);
+  if constexpr (sizeof(S) == 2) {
+    _mm_stream_si128(reinterpret_cast<__m128i*>(p), *reinterpret_cast<const __m128i*>(some));
+  } else {
+    for (std::size_t k = 0; k < sizeof(S) / 4; ++k)
+      _mm256_stream_si256(reinterpret_cast<__m256i*>(p) + k, reinterpret_cast<const __m256i*>(some)[k]);
+  }
+#else
+  store(p, a);
+#endif
+}
+
+// What was streamed is seen by other threads only after this.
+inline void finish_streaming() {
+#if defined(__AVX2__)
+  _mm_sfence();
+#endif
+}
+
 // The first `count` < 8 elements; the others read as 0, which changes no sum.
 template <class S>
 COSGRAD_INLINE Lanes load_some(const S* p, std::int64_t count) {

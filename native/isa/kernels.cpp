@@ -41,19 +41,21 @@ void backward(const BackwardTile& t) {
     const double given = row<S>(t.g, i).one(0), g = t.negate ? -given : given;
     const auto x = row<S>(t.x, i), y = row<S>(t.y, i);
     const bool skip = t.skip_zero && g == 0;
+    const IntoRow<S> gx(out<S>(t.gx, i), t.stream), gy(out<S>(t.gy, i), t.stream);
     if (t.sum_x) {
       if (!skip) K::gradient(x, y, t.n, t.eps, g, OntoSum<S>{reinterpret_cast<double*>(t.sum_x), t.n}, Nowhere{});
     } else if (skip) {
-      if (t.gx.data) IntoRow<S>{out<S>(t.gx, i)}.fill(t.n, 0);
-      if (t.gy.data) IntoRow<S>{out<S>(t.gy, i)}.fill(t.n, 0);
+      if (t.gx.data) gx.fill(t.n, 0);
+      if (t.gy.data) gy.fill(t.n, 0);
     } else if (t.gx.data && t.gy.data) {
-      K::gradient(x, y, t.n, t.eps, g, IntoRow<S>{out<S>(t.gx, i)}, IntoRow<S>{out<S>(t.gy, i)});
+      K::gradient(x, y, t.n, t.eps, g, gx, gy);
     } else if (t.gx.data) {
-      K::gradient(x, y, t.n, t.eps, g, IntoRow<S>{out<S>(t.gx, i)}, Nowhere{});
+      K::gradient(x, y, t.n, t.eps, g, gx, Nowhere{});
     } else {
-      K::gradient(y, x, t.n, t.eps, g, IntoRow<S>{out<S>(t.gy, i)}, Nowhere{});
+      K::gradient(y, x, t.n, t.eps, g, gy, Nowhere{});
     }
   }
+  if (t.stream) finish_streaming();
 }
 
 template <class S>
@@ -70,12 +72,13 @@ template <class S>
 void normalize(const NormalizeTile& t) {
   using K = typename Kernel<S>::type;
   for (std::int64_t i = 0; i < t.rows; ++i) {
-    const IntoRow<S> to{out<S>(t.out, i)};
+    const IntoRow<S> to(out<S>(t.out, i), t.stream);
     if (t.g.data)
       K::normalize_backward(row<S>(t.x, i), row<S>(t.g, i), t.n, t.eps, to);
     else
       K::normalize(row<S>(t.x, i), t.n, t.eps, to);
   }
+  if (t.stream) finish_streaming();
 }
 
 template <class S>
