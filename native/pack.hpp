@@ -14,6 +14,14 @@ namespace cosgrad {
 inline constexpr std::int64_t kTileBytes = 256 << 10;
 inline constexpr std::int64_t kTileRows = 64;
 
+// The lines of a strided array that the next tile will touch, just behind those of this one: a stride of pages is
+// more than the hardware foresees.
+template <bool write>
+void prefetch_behind(const char* lines, std::int64_t line, std::int64_t count, std::int64_t bytes) {
+  for (std::int64_t i = 0; i < count; ++i)
+    for (std::int64_t b = bytes; b < 2 * bytes; b += 64) __builtin_prefetch(lines + i * line + b, write);
+}
+
 // `lines` lines of `length` items become `length` lines of `lines` items, in blocks of one register a line.
 template <class Item, int... k>
 void swap_axes(const char* from, std::int64_t from_line, char* to, std::int64_t to_line, std::int64_t lines,
@@ -56,8 +64,14 @@ void copy_rows(const char* from, std::int64_t from_row, std::int64_t from_elemen
                std::int64_t to_element, std::int64_t rows, std::int64_t n) {
   constexpr std::int64_t item = sizeof(Item);
   const std::make_integer_sequence<int, 16 / sizeof(Item)> lanes;
-  if (from_row == item && to_element == item) return swap_axes<Item>(from, from_element, to, to_row, n, rows, lanes);
-  if (from_element == item && to_row == item) return swap_axes<Item>(from, from_row, to, to_element, rows, n, lanes);
+  if (from_row == item && to_element == item) {
+    prefetch_behind<false>(from, from_element, n, rows * item);
+    return swap_axes<Item>(from, from_element, to, to_row, n, rows, lanes);
+  }
+  if (from_element == item && to_row == item) {
+    prefetch_behind<true>(to, to_element, n, rows * item);
+    return swap_axes<Item>(from, from_row, to, to_element, rows, n, lanes);
+  }
   for (std::int64_t i = 0; i < rows; ++i)
     for (std::int64_t k = 0; k < n; ++k)
       std::memcpy(to + i * to_row + k * to_element, from + i * from_row + k * from_element, sizeof(Item));
