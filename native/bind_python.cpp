@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "driver.hpp"
+#include "environment.hpp"
 #include "kernels.hpp"
 
 namespace nb = nanobind;
@@ -139,6 +140,8 @@ NB_MODULE(_native, m) {
   nb::list names;
   for (auto name = cosgrad::instruction_sets(); *name; ++name) names.append(*name);
   m.attr("isas") = nb::tuple(names);
+  m.def("enter_environment", cosgrad::enter_environment);
+  m.def("leave_environment", cosgrad::leave_environment);
   m.def("forward", forward);
   m.def("backward", backward);
   m.def("jvp", jvp);

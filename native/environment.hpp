@@ -9,35 +9,41 @@
 
 namespace cosgrad {
 
+// Sets ours and returns the host's.
+inline std::uint64_t enter_environment() {
+#if defined(__x86_64__)
+  constexpr unsigned control = 0xffc0, ours = 0x1f80;  // flushing, rounding, masks, denormals as zero
+  const unsigned saved = _mm_getcsr();
+  if ((saved & control) != ours) _mm_setcsr((saved & ~control) | ours);
+  return saved;
+#elif defined(__aarch64__)
+  std::uint64_t saved;
+  asm volatile("mrs %0, fpcr" : "=r"(saved));
+  if (saved != 0) asm volatile("msr fpcr, %0" : : "r"(std::uint64_t{0}));
+  return saved;
+#else
+  return 0;
+#endif
+}
+
+// Sets the host's again; the exceptions that were noted meanwhile are not shown to it.
+inline void leave_environment([[maybe_unused]] std::uint64_t saved) {
+#if defined(__x86_64__)
+  if (_mm_getcsr() != saved) _mm_setcsr(static_cast<unsigned>(saved));
+#elif defined(__aarch64__)
+  asm volatile("msr fpcr, %0" : : "r"(saved));
+#endif
+}
+
 class FloatEnvironment {
  public:
-#if defined(__x86_64__)
-  FloatEnvironment() : saved_(_mm_getcsr()) {
-    if ((saved_ & kControl) != kDefault) _mm_setcsr((saved_ & ~kControl) | kDefault);
-  }
-  ~FloatEnvironment() {
-    // The sticky exception flags are the host's: ours are not shown to it.
-    if (_mm_getcsr() != saved_) _mm_setcsr(saved_);
-  }
-
- private:
-  static constexpr unsigned kControl = 0xffc0;  // flush-to-zero, rounding, exception masks, denormals-are-zero
-  static constexpr unsigned kDefault = 0x1f80;
-  unsigned saved_;
-#elif defined(__aarch64__)
-  FloatEnvironment() {
-    asm volatile("mrs %0, fpcr" : "=r"(saved_));
-    if (saved_ != 0) asm volatile("msr fpcr, %0" : : "r"(std::uint64_t{0}));
-  }
-  ~FloatEnvironment() { asm volatile("msr fpcr, %0" : : "r"(saved_)); }
+  FloatEnvironment() : saved_(enter_environment()) {}
+  ~FloatEnvironment() { leave_environment(saved_); }
+  FloatEnvironment(const FloatEnvironment&) = delete;
+  FloatEnvironment& operator=(const FloatEnvironment&) = delete;
 
  private:
   std::uint64_t saved_;
-#else
-  FloatEnvironment() = default;
-#endif
-  FloatEnvironment(const FloatEnvironment&) = delete;
-  FloatEnvironment& operator=(const FloatEnvironment&) = delete;
 };
 
 }  // namespace cosgrad

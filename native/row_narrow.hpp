@@ -37,7 +37,7 @@ struct NarrowRow {
     double similarity, distance;
   };
 
-  // |x| below eps, decided exactly where p is too close to say.
+  // |x| below eps, decided with four doubles where p is too close to say.
   static bool clamped(const R& x, std::int64_t n, double p, double eps) {
     const double e = eps * eps;
     if (p == 0 || !is_finite(e)) return eps > 0;
@@ -78,33 +78,36 @@ struct NarrowRow {
       q = u;
     }
     const SplitFactor c(d / p);
-    Lanes rr{}, rx{};
-    const auto none = [] {};
-    sweep<4>(
+    ExactProductSum rr, rx;
+    sweep<ExactProductSum::kChain>(
         n,
         [&](std::int64_t, int, Lanes a, Lanes b) COSGRAD_BODY {
           const Lanes r = c.residual(a, b);
-          rr = rr + r * r;
-          rx = rx + r * a;
+          rr.add(r * r);
+          rx.add(r * a);
         },
-        none, x, y);
-    double square = total({rr, Lanes{}}).hi;
-    const double explained = total({rx, Lanes{}}).hi;
+        [&]() COSGRAD_BODY {
+          rr.flush();
+          rx.flush();
+        },
+        x, y);
+    double square = rr.total().hi;
+    const double explained = rx.total().hi;
     // The rounding of d / p left <r,x> / p of x in r.
     const double left = explained / p;
     if (square > 4 * left * explained) {
       square -= left * explained;
     } else {
       const SplitFactor m(left);
-      Lanes corrected{};
-      sweep<4>(
+      ExactProductSum corrected;
+      sweep<ExactProductSum::kChain>(
           n,
           [&](std::int64_t, int, Lanes a, Lanes b) COSGRAD_BODY {
             const Lanes r = m.residual(a, c.residual(a, b));
-            corrected = corrected + r * r;
+            corrected.add(r * r);
           },
-          none, x, y);
-      square = total({corrected, Lanes{}}).hi;
+          [&]() COSGRAD_BODY { corrected.flush(); }, x, y);
+      square = corrected.total().hi;
     }
     return square / (q * (1 + similarity));
   }
@@ -131,17 +134,20 @@ struct NarrowRow {
     return (cx ? eps : __builtin_sqrt(p)) * (cy ? eps : __builtin_sqrt(q));
   }
 
+  // d / p, rounded once: its error is multiplied by x_i / |x| in the gradient.
+  COSGRAD_INLINE static double slope(DD d, DD p) { return (d / p).hi; }
+
   // g / (A B), where A B may leave double's range though its factors do not.
   static double quotient(double g, double p, double q, bool cx, bool cy, double eps) {
     if (!cx && !cy) return g / __builtin_sqrt(p * q);
-    const double k = g / (cx ? eps : __builtin_sqrt(p)) / (cy ? eps : __builtin_sqrt(q));
+    const double k = g / eps / (cx && cy ? eps : __builtin_sqrt(cx ? q : p));  // the same with x and y exchanged
     return is_finite(k) ? k : __builtin_copysign(__DBL_MAX__, g);
   }
 
   template <class SinkX, class SinkY>
   static void gradient(R x, R y, std::int64_t n, double eps, double g, SinkX gx, SinkY gy) {
     const Sums sum = sums<ExactProductSum>(x, y, n);
-    const double p = sum.p.hi, q = sum.q.hi, d = sum.d.hi;
+    const double p = sum.p.hi, q = sum.q.hi;
     if (!is_finite(p) || !is_finite(q) || !is_finite(g) || (eps == 0 && (p == 0 || q == 0)) || g == 0) {
       const double value = is_finite(p) && is_finite(q) && is_finite(g) ? 0 : quiet_nan();
       gx.fill(n, value);
@@ -150,7 +156,7 @@ struct NarrowRow {
     }
     const bool cx = clamped(x, n, p, eps), cy = clamped(y, n, q, eps);
     const Lanes k = broadcast(quotient(g, p, q, cx, cy, eps));
-    const SplitFactor fx(cx ? 0 : d / p), fy(cy ? 0 : d / q);
+    const SplitFactor fx(cx ? 0 : slope(sum.d, sum.p)), fy(cy ? 0 : slope(sum.d, sum.q));
     sweep<4>(
         n,
         [&](std::int64_t i, int count, Lanes a, Lanes b) COSGRAD_BODY {
@@ -162,12 +168,12 @@ struct NarrowRow {
 
   static double jvp(const R& x, const R& y, const R* dx, const R* dy, std::int64_t n, double eps) {
     const Sums sum = sums<ExactProductSum>(x, y, n);
-    const double p = sum.p.hi, q = sum.q.hi, d = sum.d.hi;
+    const double p = sum.p.hi, q = sum.q.hi;
     if (!is_finite(p) || !is_finite(q)) return quiet_nan();
     const bool zero = eps == 0 && (p == 0 || q == 0);
     const bool cx = zero || clamped(x, n, p, eps);
     const bool cy = zero || clamped(y, n, q, eps);
-    const SplitFactor fx(cx ? 0 : d / p), fy(cy ? 0 : d / q);
+    const SplitFactor fx(cx ? 0 : slope(sum.d, sum.p)), fy(cy ? 0 : slope(sum.d, sum.q));
     ExactProductSum j;
     const auto along = [&](const R& u, const SplitFactor& f, const R& from, const R& to) {
       sweep<ExactProductSum::kChain>(
@@ -197,7 +203,7 @@ struct NarrowRow {
     const bool cx = clamped(x, n, p, eps);
     const double inverse = 1 / (cx ? eps : __builtin_sqrt(p));
     const Lanes k = broadcast(is_finite(inverse) ? inverse : __DBL_MAX__);
-    const SplitFactor f(cx ? 0 : sum.d.hi / p);
+    const SplitFactor f(cx ? 0 : slope(sum.d, sum.p));
     sweep<4>(
         n,
         [&](std::int64_t i, int count, Lanes a, Lanes b)

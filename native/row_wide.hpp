@@ -44,6 +44,8 @@ struct WideRow {
       if (ex != 0 || ey != 0) sum = sums<DoubleDoubleSum>(ScaledRow(x.data, ex), ScaledRow(y.data, ey), n);
     }
     bool zero() const { return sum.p.hi == 0 || sum.q.hi == 0; }
+    // Whether every derivative is 0 by rule.
+    bool flat(double eps) const { return (eps == 0 && zero()) || !is_finite(eps); }
     Scaled p() const { return scaled(sum.p, 2 * ex); }
     Scaled q() const { return scaled(sum.q, 2 * ey); }
     Scaled d() const { return scaled(sum.d, ex + ey); }
@@ -154,7 +156,7 @@ struct WideRow {
   static Values values(const R& x, const R& y, std::int64_t n, double eps, bool distance) {
     const Stats stats(x, y, n);
     if (!stats.finite) return {quiet_nan(), quiet_nan()};
-    if (stats.zero()) return {0, 1};
+    if (stats.zero() || !is_finite(eps)) return {0, 1};
     const Norm a = norm(x, n, stats.p(), stats.ex, eps), b = norm(y, n, stats.q(), stats.ey, eps);
     const Scaled s = stats.d() / norms(stats, a, b);
     const double similarity = rounded(s);
@@ -219,7 +221,7 @@ struct WideRow {
   static void gradient(R x, R y, std::int64_t n, double eps, double g, SinkX gx, SinkY gy) {
     const Stats stats(x, y, n);
     const bool finite = stats.finite && is_finite(g);
-    if (!finite || (eps == 0 && stats.zero()) || g == 0) {
+    if (!finite || stats.flat(eps) || g == 0) {
       gx.fill(n, finite ? 0 : quiet_nan());
       gy.fill(n, finite ? 0 : quiet_nan());
       return;
@@ -243,15 +245,19 @@ struct WideRow {
     if (most == 0) return {};
     if (f.fast && most >= 0x1p-300 && most <= 0x1p300) {
       DoubleDoubleSum j;
+      Lanes rest{};
       sweep<DoubleDoubleSum::kChain>(
           n,
           [&](std::int64_t, int, Lanes a, Lanes b, Lanes t) COSGRAD_BODY {
             const auto r = f.difference(a, b);
             const auto product = two_product(t, r.hi);
             j.add(product.hi, product.lo + t * r.lo);
+            rest = rest + magnitude(r.hi);
           },
           [&]() COSGRAD_BODY { j.flush(); }, from, to, u);
-      return scaled(j.total()) * f.k;
+      const DD total = j.total();
+      // Small products may have underflowed, unless there were none.
+      if (__builtin_fabs(total.hi) > 0x1p-600 || all_between(rest, 0, 0)) return scaled(total) * f.k;
     }
     Scaled j{};
     for (std::int64_t i = 0; i < n; ++i) j = j + scaled(u.one(i)) * f.one(from.one(i), to.one(i));
@@ -261,7 +267,7 @@ struct WideRow {
   static double jvp(const R& x, const R& y, const R* dx, const R* dy, std::int64_t n, double eps) {
     const Stats stats(x, y, n);
     if (!stats.finite || (dx && !is_finite(largest(*dx, n))) || (dy && !is_finite(largest(*dy, n)))) return quiet_nan();
-    if (eps == 0 && stats.zero()) return 0;
+    if (stats.flat(eps)) return 0;
     const Norm a = norm(x, n, stats.p(), stats.ex, eps), b = norm(y, n, stats.q(), stats.ey, eps);
     const Scaled k = scaled(1) / norms(stats, a, b);
     Scaled j{};
@@ -272,7 +278,7 @@ struct WideRow {
 
   static void normalize(const R& x, std::int64_t n, double eps, const IntoRow<double>& out) {
     const Stats stats(x, x, n);
-    if (!stats.finite || stats.zero()) return out.fill(n, stats.finite ? 0 : quiet_nan());
+    if (!stats.finite || stats.zero() || !is_finite(eps)) return out.fill(n, stats.finite ? 0 : quiet_nan());
     const Norm a = norm(x, n, stats.p(), stats.ex, eps);
     const ScaledResidual f(scaled(1) / a.value, Scaled{}, stats.plain);
     sweep<1>(n, [&](std::int64_t i, int count, Lanes u) COSGRAD_BODY { f.put(out, i, count, x, x, u, u); }, [] {}, x);
@@ -280,7 +286,7 @@ struct WideRow {
 
   static void normalize_backward(const R& x, const R& g, std::int64_t n, double eps, const IntoRow<double>& out) {
     const Stats stats(x, g, n);
-    const bool nothing = stats.sum.q.hi == 0 || (eps == 0 && stats.sum.p.hi == 0);
+    const bool nothing = stats.sum.q.hi == 0 || (eps == 0 && stats.sum.p.hi == 0) || !is_finite(eps);
     if (!stats.finite || nothing) return out.fill(n, stats.finite ? 0 : quiet_nan());
     const Norm a = norm(x, n, stats.p(), stats.ex, eps);
     const ScaledResidual f(scaled(1) / a.value, a.clamped ? Scaled{} : stats.d() / stats.p(), stats.plain);

@@ -61,6 +61,7 @@ struct Row {
   COSGRAD_INLINE Lanes at(std::int64_t i) const { return load(data + i); }
   COSGRAD_INLINE Lanes some(std::int64_t i, std::int64_t count) const { return load_some(data + i, count); }
   COSGRAD_INLINE double one(std::int64_t i) const { return widened(data[i]); }
+  Row from(std::int64_t i) const { return {data + i}; }
 };
 
 // A row of doubles times 2^-e, for rows whose squares leave double's range. Components that this sends below double's
@@ -74,6 +75,11 @@ struct ScaledRow {
   COSGRAD_INLINE Lanes at(std::int64_t i) const { return times(load(data + i)); }
   COSGRAD_INLINE Lanes some(std::int64_t i, std::int64_t count) const { return times(load_some(data + i, count)); }
   COSGRAD_INLINE double one(std::int64_t i) const { return data[i] * f1 * f2; }
+  ScaledRow from(std::int64_t i) const {
+    ScaledRow rest = *this;
+    rest.data += i;
+    return rest;
+  }
 };
 
 // Visits the rows eight elements at a time, `flush`ing every `chain` visits; `body` gets the index, the count of
@@ -96,7 +102,7 @@ struct Sums {
 };
 
 template <class Sum, class R>
-COSGRAD_INLINE Sums sums(const R& x, const R& y, std::int64_t n) {
+COSGRAD_INLINE Sums segment_sums(const R& x, const R& y, std::int64_t n) {
   Sum p, q, d;
   sweep<Sum::kChain>(
       n,
@@ -114,7 +120,20 @@ COSGRAD_INLINE Sums sums(const R& x, const R& y, std::int64_t n) {
   return {p.total(), q.total(), d.total()};
 }
 
-// sum x_i^2 - eps^2 with the precision of four doubles: which side of eps a norm is on, and how far, where they agree
+// What a lane loses at every addition grows with its sum, so long rows are summed in segments.
+inline constexpr std::int64_t kSegment = 4096;
+
+template <class Sum, class R>
+COSGRAD_INLINE Sums sums(const R& x, const R& y, std::int64_t n) {
+  Sums all = segment_sums<Sum>(x, y, n < kSegment ? n : kSegment);
+  for (std::int64_t i = kSegment; i < n; i += kSegment) {
+    const Sums next = segment_sums<Sum>(x.from(i), y.from(i), n - i < kSegment ? n - i : kSegment);
+    all = {all.p + next.p, all.q + next.q, all.d + next.d};
+  }
+  return all;
+}
+
+// sum x_i^2 - eps^2 to some 210 bits of its largest term: which side of eps a norm is on, and how far, where they agree
 // to many digits. SumK with K = 4, Ogita, Rump, Oishi (2005).
 template <class R>
 Scaled square_minus(const R& x, std::int64_t n, double eps) {

@@ -88,18 +88,21 @@ void add_sums(char* sum, const char* other, std::int64_t n) {
   for (std::int64_t i = 0; i < n; ++i) onto.add(i, {from[i], sizeof(S) == 8 ? from[n + i] : 0});
 }
 
+// Infinity minus infinity is a NaN whose sign depends on the instruction.
+double canonical(double a) { return a == a ? a : quiet_nan(); }
+
 template <class S>
 void round_sum(const char* sum, std::int64_t n, bool whole, char* to) {
   const auto* from = reinterpret_cast<const double*>(sum);
   auto* elements = reinterpret_cast<S*>(to);
   if (!whole) {
-    for (std::int64_t i = 0; i < n; ++i) elements[i] = rounded<S>(from[i]);
+    for (std::int64_t i = 0; i < n; ++i) elements[i] = rounded<S>(canonical(from[i]));
     return;
   }
   double all[2] = {};
   const OntoSum<S> onto{all, 1};
   for (std::int64_t i = 0; i < n; ++i) onto.add(0, {from[i], sizeof(S) == 8 ? from[n + i] : 0});
-  elements[0] = rounded<S>(all[0]);
+  elements[0] = rounded<S>(canonical(all[0]));
 }
 
 }  // namespace

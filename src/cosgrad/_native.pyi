@@ -2,11 +2,11 @@
 
 Arrays come as an address, a shape and strides in multiples of `unit` bytes (1 for NumPy, the item size for
 PyTorch), so that one binding serves every array library. Shapes broadcast as everywhere, `axis` counts in the
-broadcast shape and is not negative. `dtype` is an index into `dtypes`. Nothing is checked that the faces check
-before; what would read or write outside an array is a `ValueError`.
+broadcast shape and is not negative. `dtype` is an index into `dtypes`. Nothing is checked that the faces
+check before; what would read or write outside an array is a `ValueError`.
 
-`pool` says who lends the threads: 0 the core's own splitter, 1 nobody (serial), anything else is the address of a
-function with the signature of libtorch's `torch_parallel_for`.
+`pool` says who lends the threads: 0 the core's own splitter, 1 nobody (serial), anything else is the address
+of a function with the signature of libtorch's `torch_parallel_for`.
 """
 
 from typing import Final
@@ -21,6 +21,12 @@ isas: Final[tuple[str, ...]]
 """The instruction sets of this build that this processor has, the best last."""
 
 Ints = tuple[int, ...]
+
+def enter_environment() -> int:
+    """Round to nearest and keep subnormals on this thread; return what the host had set."""
+
+def leave_environment(saved: int, /) -> None:
+    """Set again what the host had set."""
 
 def forward(
     dtype: int,
@@ -64,9 +70,9 @@ def backward(
 ) -> None:
     """Write g dS/dx and/or g dS/dy, or their negatives (`negate`: the gradients of D).
 
-    `grad` has the broadcast batch shape (axis dropped), `grad_x` the shape of x, `grad_y` that of y; address 0: not
-    wanted. Where an operand is broadcast its gradient is summed in the accumulator type and rounded once. With
-    `skip_zero` a row whose cotangent is 0 has gradient 0 and is not read, whatever it holds.
+    `grad` has the broadcast batch shape (axis dropped), `grad_x` the shape of x, `grad_y` that of y; address
+    0: not wanted. Where an operand is broadcast its gradient is summed in the accumulator type and rounded
+    once. With `skip_zero` a row whose cotangent is 0 has gradient 0 and is not read, whatever it holds.
     """
 
 def jvp(
@@ -89,7 +95,7 @@ def jvp(
     pool: int,
     /,
 ) -> None:
-    """Write <dx, dS/dx> + <dy, dS/dy>, or its negative, contiguous over the batch shape; an address 0 means zeros."""
+    """Write <dx, dS/dx> + <dy, dS/dy>, or its negative, contiguous; a direction of address 0 is zero."""
 
 def normalize(
     dtype: int,
@@ -121,4 +127,4 @@ def normalize_backward(
     pool: int,
     /,
 ) -> None:
-    """Write the vector-Jacobian product of `normalize`, which, the Jacobian being symmetric, is also its jvp."""
+    """Write the product of a cotangent with the Jacobian of `normalize`, which is symmetric."""

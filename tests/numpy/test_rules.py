@@ -113,6 +113,53 @@ def test_a_gradient_beyond_the_range_is_infinite_and_below_it_rounds():
     np.testing.assert_allclose(gx[1], 1e-308 / np.sqrt(2), rtol=0, atol=2.0**-1074)
 
 
+def test_subnormals_count_where_the_host_flushes_them():
+    torch = pytest.importorskip("torch")
+    x, y = np.array([1e-40, 2e-40, 3e-41], np.float32), np.array([1.0, 2.0, 0.5])
+    z = x[::-1].copy()
+    expected = C.cosine_similarity(x, y), C.cosine_similarity_hvp(x, z, x, x)[0], C.normalize(x)
+    if not torch.set_flush_denormal(True):
+        pytest.skip("this processor cannot flush subnormals")
+    try:
+        found = C.cosine_similarity(x, y), C.cosine_similarity_hvp(x, z, x, x)[0], C.normalize(x)
+        assert np.float32(1e-40) * np.float32(1) == 0, "the host's own arithmetic flushes again"
+    finally:
+        torch.set_flush_denormal(False)
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_the_gradient_of_one_operand_does_not_depend_on_whether_the_other_is_wanted():
+    x, y = np.array([180, -135], np.float32) / 128, np.array([3, 4], np.float32)
+    g = np.full(2, float.fromhex("0x1.4070e2p+23"), np.float32)
+    full = C.cosine_similarity_grad(np.tile(x, (2, 1)), np.tile(y, (2, 1)), g, eps=3.0)[1]
+    np.testing.assert_array_equal(C.cosine_similarity_grad(x[None], np.tile(y, (2, 1)), g, eps=3.0)[1], full)
+
+
+def test_an_infinite_eps_leaves_nothing():
+    x, y = np.array([1.0, 2, 3]), np.array([3.0, 1, 3])
+    assert C.cosine_similarity(x, y, eps=np.inf) == 0
+    assert C.cosine_distance(x, y, eps=np.inf) == 1
+    assert not np.any([C.normalize(x, eps=np.inf), *C.cosine_similarity_grad(x, y, eps=np.inf)])
+
+
+def test_a_direction_whose_products_underflow():
+    J = C.cosine_similarity_jvp([2.0**-199, 0], [2.0**-199] * 2, [2.0**-290, 2.0**-890], [0, 0])
+    np.testing.assert_allclose(J, 2.0**-890 / (2.0**-199 * 2**0.5), rtol=1e-15)
+
+
+def test_the_error_of_a_gradient_does_not_grow_with_the_length():
+    n = 10**6
+    x, y = (
+        np.full(n, float.fromhex("0x1.ab4bf088cd18ep+0")),
+        np.full(n, float.fromhex("0x1.85e69710104e4p+0")),
+    )
+    y[0] = float.fromhex("0x1.85e69710104e5p+0")
+    gx, _ = C.cosine_similarity_grad(x, y)
+    # -8.734471197033326e-29 by exact rationals; 2^-96 of its terms is 2.5e-35.
+    assert abs(gx[1] + 8.734471197033326e-29) < 2.5e-35
+
+
 PROGRAM = """
 import hashlib, numpy as np, cosgrad.numpy as C
 rng = np.random.default_rng(7)

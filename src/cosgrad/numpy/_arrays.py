@@ -1,6 +1,8 @@
 """NumPy's conventions for arguments, and the array operations that the closed forms ask of it."""
 
-from typing import Any, TypeAlias
+import functools
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.exceptions import AxisError
@@ -10,9 +12,25 @@ from cosgrad import _native
 from cosgrad.spec import Face, Shape
 
 Array: TypeAlias = NDArray[Any]
+P = ParamSpec("P")
+T = TypeVar("T")
 
 FACE = Face("axis", "array", AxisError)
 _FLOATS = "float16, bfloat16, float32 or float64"
+
+
+def keeping_subnormals(function: Callable[P, T]) -> Callable[P, T]:
+    """Let NumPy's own operations, too, keep the subnormals that a host may have set to flush."""
+
+    @functools.wraps(function)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
+        saved = _native.enter_environment()
+        try:
+            return function(*args, **kwargs)
+        finally:
+            _native.leave_environment(saved)
+
+    return wrapper
 
 
 def dtype_index(dtype: np.dtype[Any]) -> int | None:

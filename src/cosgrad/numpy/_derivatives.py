@@ -16,9 +16,11 @@ from cosgrad.numpy._arrays import (
     as_pair,
     convert,
     dtype_index,
+    keeping_subnormals,
 )
 
 
+@keeping_subnormals
 def cosine_similarity_grad(
     x: ArrayLike, y: ArrayLike, grad_output: ArrayLike | None = None, *, axis: int = -1, eps: float = 0.0
 ) -> tuple[Array, Array]:
@@ -75,6 +77,7 @@ def cosine_similarity_grad(
     return gx.reshape(np.shape(x)), gy.reshape(np.shape(y))
 
 
+@keeping_subnormals
 def cosine_similarity_jvp(
     x: ArrayLike,
     y: ArrayLike,
@@ -132,6 +135,7 @@ def cosine_similarity_jvp(
     return out[()]
 
 
+@keeping_subnormals
 def cosine_similarity_hvp(
     x: ArrayLike,
     y: ArrayLike,

@@ -6,10 +6,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from cosgrad import formulas, spec
-from cosgrad.numpy._arrays import FACE, OPS, Array, aligned, as_array, as_pair
+from cosgrad.numpy._arrays import FACE, OPS, Array, aligned, as_array, as_pair, keeping_subnormals
 from cosgrad.numpy._similarity import both, distance
 
 
+@keeping_subnormals
 def cosine_distance_loss(
     labels: ArrayLike,
     predictions: ArrayLike,
@@ -59,6 +60,7 @@ def cosine_distance_loss(
     return _reduced(D, w, reduction)
 
 
+@keeping_subnormals
 def cosine_embedding_loss(
     x1: ArrayLike, x2: ArrayLike, target: ArrayLike, *, margin: float = 0.0, reduction: str = "mean"
 ) -> Any:

@@ -6,9 +6,20 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from cosgrad import _native, spec
-from cosgrad.numpy._arrays import FACE, Array, address, as_array, as_pair, convert, dtype_index, promote
+from cosgrad.numpy._arrays import (
+    FACE,
+    Array,
+    address,
+    as_array,
+    as_pair,
+    convert,
+    dtype_index,
+    keeping_subnormals,
+    promote,
+)
 
 
+@keeping_subnormals
 def cosine_similarity(
     x: ArrayLike, y: ArrayLike, *, axis: int = -1, eps: float = 0.0, keepdims: bool = False
 ) -> Any:
@@ -40,6 +51,7 @@ def cosine_similarity(
     return _values(("x", "y"), x, y, axis, eps, keepdims, similarity=True)[0]
 
 
+@keeping_subnormals
 def cosine_distance(
     x: ArrayLike, y: ArrayLike, *, axis: int = -1, eps: float = 0.0, keepdims: bool = False
 ) -> Any:
@@ -114,6 +126,7 @@ def _values(
     return None if S is None else S[()], None if D is None else D[()]
 
 
+@keeping_subnormals
 def normalize(x: ArrayLike, *, axis: int = -1, eps: float = 0.0) -> Array:
     r"""Return x / max(|x|, eps), within 0.501 ulp.
 
