@@ -11,8 +11,8 @@ where u' = u / A, v' = v / B and rx is the residual. H_y is the same with x and 
 
 Arguments: arrays of one dtype and rank, equal along `axis`, broadcasting elsewhere; cotangents have length 1
 along `axis`, as have the results S, D and J. Each vector is first divided by a power of two near its largest
-component, so that no square over- or underflows. There is no in-place operation, no control flow on data, and no
-branch of a `where` that could turn a derivative into NaN, so everything here can be differentiated again.
+component, so that no square over- or underflows. There is no in-place operation, no control flow on data, and
+no branch of a `where` that could turn a derivative into NaN, so everything here can be differentiated again.
 """
 
 from typing import NamedTuple
@@ -52,37 +52,36 @@ def scaled(ops: Ops, x: Array, axis: int, eps: float) -> Scaled:
 
 def similarity(ops: Ops, x: Array, y: Array, axis: int, eps: float) -> Array:
     """Return S."""
-    _, S, E, near = _parts(ops, x, y, axis, eps)
-    return ops.cast(ops.where(near, ops.where(S < 0, E - 1, 1 - E), S), x)
+    return similarity_and_distance(ops, x, y, axis, eps)[0]
 
 
 def distance(ops: Ops, x: Array, y: Array, axis: int, eps: float) -> Array:
     """Return D = 1 - S, which near S = 1 is a sum of squares and not a difference."""
-    _, S, E, near = _parts(ops, x, y, axis, eps)
-    return ops.cast(ops.where(near, ops.where(S < 0, 2 - E, E), 1 - S), x)
+    return similarity_and_distance(ops, x, y, axis, eps)[1]
 
 
-def _parts(
-    ops: Ops, x: Array, y: Array, axis: int, eps: float
-) -> tuple[tuple[Scaled, Scaled], Array, Array, Array]:
-    """Return both vectors, S, E = 1 - |S|, and where E is the better of the two.
+def similarity_and_distance(ops: Ops, x: Array, y: Array, axis: int, eps: float) -> tuple[Array, Array]:
+    """Return S and D, above |S| = 1/2 both from E = 1 - |S|.
 
     With t = a - sign(S) b, E = (<t,t> - (|a| - |b|)^2) / 2 for a and b that are unit vectors up to rounding,
-    whose norms differ by <t, a + sign(S) b> / 2. It is symmetric in x and y to the bit. Below u^2 (u the machine
-    epsilon) t is nothing but the rounding of a and b: parallel vectors, at distance 0.
+    whose norms differ by <t, a + sign(S) b> / 2. It is symmetric in x and y to the bit. Below u^2 (u the
+    machine epsilon) t is nothing but the rounding of a and b: parallel vectors, at distance 0.
     """
     X, Y = scaled(ops, ops.widen(x), axis, eps), scaled(ops, ops.widen(y), axis, eps)
     a, b = X.unit, Y.unit
     S = ops.sum(a * b, axis)
-    b = ops.where(S < 0, -b, b)
+    opposite = S < 0
+    b = ops.where(opposite, -b, b)
     t = a - b
     difference = ops.sum(t * (a + b), axis) / 2
     E = (ops.sum(t * t, axis) - difference * difference) / 2
     u, _ = ops.limits(E)
     E = E - ops.detach(ops.where(u * u > E, E, 0))
-    beyond = ops.where(S > 1, S - 1, ops.where(S < -1, S + 1, 0))
+    S = S - ops.detach(ops.where(S > 1, S - 1, ops.where(S < -1, S + 1, 0)))
     near = X.counts & Y.counts & ~((S < 0.5) & (S > -0.5))
-    return (X, Y), S - ops.detach(beyond), E, near
+    D = ops.where(near, ops.where(opposite, 2 - E, E), 1 - S)
+    S = ops.where(near, ops.where(opposite, E - 1, 1 - E), S)
+    return ops.cast(S, x), ops.cast(D, x)
 
 
 def _residual(ops: Ops, a: Array, b: Array, S: Array, counts: Array, axis: int) -> Array:
@@ -172,10 +171,10 @@ def finite(ops: Ops, x: Array, axis: int) -> Array:
 
 
 def exclude(ops: Ops, x: Array, y: Array, g: Array, axis: int) -> tuple[Array, Array, Array]:
-    """Return x and y with zeros for vectors that are not finite, and NaN for their rows unless the cotangent is 0.
+    """Return x and y with zeros for what is not finite, and NaN for such rows unless the cotangent is 0.
 
-    With eps = 0 zeros have no derivative of any order, so the NaN, added to a derivative, is all that is left of
-    such a row. To mask the derivative itself would be too late: differentiated again, it is 0 times NaN.
+    With eps = 0 zeros have no derivative of any order, so the NaN, added to a derivative, is all that is left
+    of such a row. To mask the derivative itself would be too late: differentiated again, it is 0 times NaN.
     """
     fx, fy = finite(ops, x, axis), finite(ops, y, axis)
     return ops.where(fx, x, 0), ops.where(fy, y, 0), ops.where((g == 0) | (fx & fy), 0.0, float("nan"))

@@ -52,7 +52,7 @@ class Ops(Protocol):
         """Return the machine epsilon and the largest number of x's dtype."""
 
     def total(self, x: Array) -> Array:
-        """Sum all elements, into rank 0 and a wider dtype if there is one, in one order whatever the threads."""
+        """Sum all elements into rank 0, wider where that exists, in one order whatever the threads."""
 
 
 @dataclass(frozen=True)
@@ -134,9 +134,9 @@ def size(shape: Sequence[int]) -> int:
 def reduce(ops: Ops, losses: Array, weights: Array | None, reduction: str) -> Array:
     """Weight the losses of single vectors and reduce them.
 
-    A weight of zero excludes its row: what a loss there adds is 0, NaN or not, and the derivative in the weight
-    is the loss where that is finite. A denominator of zero gives 0 with zero gradient. Half types are weighted
-    and summed wider and rounded once.
+    A weight of zero excludes its row: what a loss there adds is 0, NaN or not, and the derivative in the
+    weight is the loss where that is finite. A denominator of zero gives 0 with zero gradient. Half types are
+    weighted and summed wider and rounded once.
 
     Args:
         ops: The face's operations.

@@ -1,7 +1,7 @@
 """The cosine in PyTorch: similarity, distance and losses with every derivative.
 
-On the CPU the native core computes values and first derivatives, on PyTorch's own threads; everything else (other
-devices, derivatives of order two and up, compiled transforms) is plain PyTorch operations.
+On the CPU the native core computes values and first derivatives, on PyTorch's own threads; everything else
+(other devices, derivatives of order two and up, compiled transforms) is plain PyTorch operations.
 """
 
 from cosgrad.torch import _autograd as _autograd  # registers what differentiates the operators

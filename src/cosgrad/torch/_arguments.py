@@ -63,7 +63,7 @@ def pair(names: tuple[str, str], x: Tensor, y: Tensor, dim: int) -> tuple[Tensor
         check_tensor(names[1], y)
     if not (x.is_cpu and y.is_cpu):
         check_device(names, x, y)
-    shape = x.shape
+    shape: tuple[int, ...] = x.shape
     if shape == y.shape:
         axis = FACE.check_axis(dim, len(shape))
         return (x, y, axis) if shape else (x.unsqueeze(0), y.unsqueeze(0), axis)

@@ -68,7 +68,8 @@ class TorchOps:
     def total(self, x: Tensor) -> Tensor:
         """Sum everything in float64.
 
-        PyTorch splits the sum of many elements into one by the number of threads, the sums of rows it does not.
+        PyTorch splits the sum of many elements into one by the number of threads, the sums of rows it does
+        not.
         """
         dtype = torch.float64 if x.device.type in _HAS_FLOAT64 else None
         if x.numel() > _SERIAL:

@@ -25,7 +25,8 @@ def _below(name: str, *arguments: Any) -> Any:
 
 
 def _dissolves(*tensors: Tensor) -> bool:
-    # A compiler enters a level of forward mode behind Python's back, so the tensors have to be asked themselves.
+    # A compiler enters a level of forward mode behind Python's back, so the tensors have to be asked
+    # themselves.
     return transformed() or any(torch._unpack_dual(t, level=0).tangent is not None for t in tensors)
 
 
@@ -87,24 +88,22 @@ def _gradient_vmap(
     return results, [0] * len(results)
 
 
-def _normalize(x: Tensor, axis: int, eps: float) -> Tensor:
+def _normalize(x: Tensor, axis: int, eps: float) -> Any:
     if _dissolves(x):
         return formulas.normalize(OPS, x, axis, eps)
-    result: Tensor = Normalize.apply(x, axis, eps) if recorded(x) else _below("normalize", x, axis, eps)
-    return result
+    return Normalize.apply(x, axis, eps) if recorded(x) else _below("normalize", x, axis, eps)
 
 
 def _normalize_vmap(info: Any, in_dims: Any, x: Tensor, axis: int, eps: float) -> Any:
     return OPERATORS.normalize(front(x, in_dims[0]), axis + 1, eps), 0
 
 
-def _normalize_gradient(x: Tensor, grad: Tensor, axis: int, eps: float) -> Tensor:
+def _normalize_gradient(x: Tensor, grad: Tensor, axis: int, eps: float) -> Any:
     if _dissolves(x, grad):
         return formulas.normalize_gradient(OPS, x, grad, axis, eps)
     if recorded(x, grad):
         return NormalizeGradient.apply(x, grad, axis, eps)
-    result: Tensor = _below("normalize_gradient", x, grad, axis, eps)
-    return result
+    return _below("normalize_gradient", x, grad, axis, eps)
 
 
 def _normalize_gradient_vmap(info: Any, in_dims: Any, x: Tensor, grad: Tensor, axis: int, eps: float) -> Any:

@@ -4,31 +4,29 @@ Everything is plain differentiable operations: this serves devices without a ker
 derivatives of order two and up.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from cosgrad import formulas
 from cosgrad.torch._array import OPS
-from cosgrad.torch._rule import BOTH, DISTANCE, SIMILARITY, Rule
+from cosgrad.torch._rule import BOTH, DISTANCE, Rule
 
 
-def cosine(x: Tensor, y: Tensor, rule: Rule) -> Tensor | tuple[Tensor, Tensor]:
+def cosine(x: Tensor, y: Tensor, rule: Rule) -> Any:
     """Return S, D or both."""
     finite = None
     if rule.skip_zero:
-        # Differentiating a row that is not finite gives 0 times NaN: take it out and put its NaN back as a constant.
+        # Differentiating a row that is not finite gives 0 times NaN: take it out and put its NaN back as a
+        # constant.
         fx, fy = formulas.finite(OPS, x, rule.axis), formulas.finite(OPS, y, rule.axis)
         x, y, finite = torch.where(fx, x, 0), torch.where(fy, y, 0), fx & fy
-    forms = {
-        SIMILARITY: (formulas.similarity,),
-        DISTANCE: (formulas.distance,),
-        BOTH: (formulas.similarity, formulas.distance),
-    }
-    results = [form(OPS, x, y, rule.axis, rule.eps) for form in forms[rule.what]]
+    S, D = formulas.similarity_and_distance(OPS, x, y, rule.axis, rule.eps)
     if finite is not None:
-        results = [torch.where(finite, t, float("nan")) for t in results]
-    results = [t.squeeze(rule.axis) for t in results]
-    return results[0] if len(results) == 1 else (results[0], results[1])
+        S, D = torch.where(finite, S, float("nan")), torch.where(finite, D, float("nan"))
+    S, D = S.squeeze(rule.axis), D.squeeze(rule.axis)
+    return (S, D) if rule.what == BOTH else D if rule.what == DISTANCE else S
 
 
 def gradient(x: Tensor, y: Tensor, g: Tensor, rule: Rule) -> tuple[Tensor, Tensor]:

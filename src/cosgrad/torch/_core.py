@@ -11,6 +11,7 @@ from torch import Tensor
 from cosgrad import _native
 from cosgrad.torch._rule import DISTANCE, SIMILARITY, Rule
 
+broadcast_shapes: Any = torch.broadcast_shapes  # has no types of its own
 _DTYPES = {getattr(torch, name): i for i, name in enumerate(_native.dtypes)}
 _SERIAL = 1
 
@@ -41,7 +42,7 @@ def batch_shape(x: Tensor, y: Tensor, axis: int) -> tuple[int, ...]:
     """Return the shape to which both broadcast, without the axis."""
     shape = x.shape
     if shape != y.shape:
-        shape = torch.broadcast_shapes(shape, y.shape)
+        shape = broadcast_shapes(shape, y.shape)
     return (*shape[:axis], *shape[axis + 1 :])
 
 

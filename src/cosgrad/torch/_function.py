@@ -12,13 +12,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd import Function, forward_ad
+from torch.autograd import forward_ad
 
 from cosgrad.torch import _closed, _core
 from cosgrad.torch._array import OPS
-from cosgrad.torch._core import batch_shape
+from cosgrad.torch._core import batch_shape, broadcast_shapes
 from cosgrad.torch._operators import OPERATORS, unpack, wanted
-from cosgrad.torch._rule import BOTH, Rule, batched, plain, recorded, transformed
+from cosgrad.torch._rule import BOTH, Function, Rule, batched, plain, recorded, transformed
 
 Pair = tuple[Tensor | None, Tensor | None]
 
@@ -50,7 +50,8 @@ def tangent(x: Tensor, y: Tensor, u: Tensor | None, v: Tensor | None, rule: Rule
 def forward_grad() -> Any:
     """Let a jvp rule be differentiated in forward mode again.
 
-    PyTorch runs the rule with forward mode switched off, so that an outer `torch.func.jvp` would see constants.
+    PyTorch runs the rule with forward mode switched off, so that an outer `torch.func.jvp` would see
+    constants.
     """
     return forward_ad._set_fwd_grad_enabled(True)
 
@@ -82,14 +83,15 @@ def _gradient(x: Tensor, y: Tensor, g: Tensor, rule: Rule, need_x: bool, need_y:
 
 
 def _tangent(x: Tensor, y: Tensor, u: Tensor | None, v: Tensor | None, rule: Rule) -> Tensor:
-    return (_core if plain(x, y, u, v) else _closed).tangent(x, y, u, v, rule)
+    compute = _core.tangent if plain(x, y, u, v) else _closed.tangent
+    return compute(x, y, u, v, rule)
 
 
 class Cosine(Function):
     """S, D or both."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, y: Tensor, rule: Rule) -> Any:  # type: ignore[override]
+    def forward(ctx: Any, x: Tensor, y: Tensor, rule: Rule) -> Any:
         """Keep x and y: the backward reads them once more, and nothing else is worth the memory."""
         ctx.save_for_backward(x, y)
         ctx.rule = rule
@@ -111,44 +113,57 @@ class Cosine(Function):
 
 
 class PlainCosine(Cosine):
-    """The same where both are known to be plain."""
+    """The same where both are known to be plain: on small tensors every look at them counts."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, y: Tensor, rule: Rule) -> Any:  # type: ignore[override]
+    def forward(ctx: Any, x: Tensor, y: Tensor, rule: Rule) -> Any:
         """Go to the core without another look."""
         ctx.save_for_backward(x, y)
         ctx.rule = rule
         return _core.cosine(x, y, rule)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor | None) -> Any:
+        """Go to the core if nobody differentiates this again."""
+        g = grads[0]
+        if g is None or len(grads) > 1 or torch.is_grad_enabled():
+            return Cosine.backward(ctx, *grads)
+        x, y = ctx.saved_tensors
+        need_x, need_y, _ = ctx.needs_input_grad
+        return *_gradient(x, y, g, ctx.rule, need_x, need_y), None
 
 
 class PlainMean(Function):
     """The sum of S or D over all rows, divided by a number, where both are known to be plain."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, y: Tensor, rule: Rule, count: int) -> Any:  # type: ignore[override]
+    def forward(ctx: Any, x: Tensor, y: Tensor, rule: Rule, count: int) -> Any:
         """Sum wide and round once."""
         rows = _core.cosine(x, y, rule)
         ctx.save_for_backward(x, y)
         ctx.rest = rule, count, rows.shape
-        return OPS.cast(OPS.total(rows) / count, rows)
+        return torch.scalar_tensor(OPS.total(rows).item() / count, dtype=x.dtype)
 
     @staticmethod
-    def backward(ctx: Any, g: Tensor) -> Any:  # type: ignore[override]
+    def backward(ctx: Any, g: Tensor) -> Any:
         """Give all rows the same cotangent, which takes the memory of one."""
         x, y = ctx.saved_tensors
         rule, count, shape = ctx.rest
         need_x, need_y, *_ = ctx.needs_input_grad
-        g = OPS.cast(OPS.widen(g) / count, g).expand(shape)
-        return *gradient(x, y, g, rule, need_x, need_y), None, None
+        if torch.is_grad_enabled() or not plain(g):
+            g = OPS.cast(OPS.widen(g) / count, g)
+        else:
+            g = torch.scalar_tensor(g.item() / count, dtype=g.dtype)
+        return *gradient(x, y, g.expand(shape), rule, need_x, need_y), None, None
 
 
 class TransformedCosine(Cosine):
     """The same under `torch.func` and in forward mode."""
 
     @staticmethod
-    def forward(x: Tensor, y: Tensor, rule: Rule) -> Any:  # type: ignore[override]
+    def forward(*inputs: Any) -> Any:
         """Compute only."""
-        return _cosine(x, y, rule)
+        return _cosine(*inputs)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
@@ -159,10 +174,11 @@ class TransformedCosine(Cosine):
         ctx.set_materialize_grads(False)
 
     @staticmethod
-    def jvp(ctx: Any, u: Tensor | None, v: Tensor | None, _: None) -> Any:  # type: ignore[override]
+    def jvp(ctx: Any, u: Tensor | None, v: Tensor | None, _: None) -> Any:
         """Return the tangent of each result."""
         with forward_grad():
-            J = tangent(*primals(ctx), u, v, ctx.rule)
+            x, y = primals(ctx)
+            J = tangent(x, y, u, v, ctx.rule)
             return (J, -J) if ctx.rule.what == BOTH else J
 
     @staticmethod
@@ -176,9 +192,7 @@ class Gradient(Function):
     """The products of a cotangent with dS/dx and dS/dy, or with those of D."""
 
     @staticmethod
-    def forward(  # type: ignore[override]
-        ctx: Any, x: Tensor, y: Tensor, g: Tensor, rule: Rule, need_x: bool, need_y: bool
-    ) -> Any:
+    def forward(ctx: Any, x: Tensor, y: Tensor, g: Tensor, rule: Rule, need_x: bool, need_y: bool) -> Any:
         """Compute, and keep the inputs for the closed forms."""
         ctx.save_for_backward(x, y, g)
         ctx.set_materialize_grads(False)
@@ -206,11 +220,9 @@ class TransformedGradient(Gradient):
     """The same under `torch.func` and in forward mode."""
 
     @staticmethod
-    def forward(  # type: ignore[override]
-        x: Tensor, y: Tensor, g: Tensor, rule: Rule, need_x: bool, need_y: bool
-    ) -> Any:
+    def forward(*inputs: Any) -> Any:
         """Compute only."""
-        return tuple(t for t in _gradient(x, y, g, rule, need_x, need_y) if t is not None)
+        return tuple(t for t in _gradient(*inputs) if t is not None)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
@@ -222,7 +234,7 @@ class TransformedGradient(Gradient):
         ctx.set_materialize_grads(False)
 
     @staticmethod
-    def jvp(ctx: Any, u: Tensor | None, v: Tensor | None, h: Tensor | None, *_: None) -> Any:  # type: ignore[override]
+    def jvp(ctx: Any, u: Tensor | None, v: Tensor | None, h: Tensor | None, *_: None) -> Any:
         """The Hessian is symmetric, so along (u, v) it is the same product; the rest is linear in g."""
         rule, need_x, need_y = ctx.rest
         total = None
@@ -249,7 +261,7 @@ class TransformedGradient(Gradient):
 
 
 def _expanded(*tensors: Tensor | None) -> Any:
-    shape = torch.broadcast_shapes(*(t.shape for t in tensors if t is not None))
+    shape = broadcast_shapes(*(t.shape for t in tensors if t is not None))
     return [None if t is None else t.expand(shape) for t in tensors]
 
 
@@ -257,7 +269,7 @@ class Tangent(Function):
     """The derivative of S or D along (u, v), under `torch.func` and in forward mode."""
 
     @staticmethod
-    def forward(x: Tensor, y: Tensor, u: Tensor | None, v: Tensor | None, rule: Rule) -> Any:  # type: ignore[override]
+    def forward(x: Tensor, y: Tensor, u: Tensor | None, v: Tensor | None, rule: Rule) -> Any:
         """Compute only."""
         return _tangent(x, y, u, v, rule)
 
@@ -269,8 +281,8 @@ class Tangent(Function):
         ctx.save_for_forward(*tensors)
 
     @staticmethod
-    def backward(ctx: Any, g: Tensor) -> Any:  # type: ignore[override]
-        """J is linear in (u, v), with the gradient for its coefficients; in x and y it is the Hessian product."""
+    def backward(ctx: Any, g: Tensor) -> Any:
+        """J is linear in (u, v), with the gradient for coefficients; in x and y it is the Hessian product."""
         x, y, u, v = ctx.saved_tensors
         need_x, need_y, need_u, need_v, _ = ctx.needs_input_grad
         hx, hy = _closed.curvature(x, y, u, v, g, ctx.rule) if need_x or need_y else (None, None)
@@ -278,7 +290,7 @@ class Tangent(Function):
         return hx, hy, gu, gv, None
 
     @staticmethod
-    def jvp(ctx: Any, dx: Any, dy: Any, du: Any, dv: Any, _: None) -> Any:  # type: ignore[override]
+    def jvp(ctx: Any, dx: Any, dy: Any, du: Any, dv: Any, _: None) -> Any:
         """Differentiate the closed form of J along (dx, dy), and J itself along (du, dv)."""
         rule = ctx.rule
         with forward_grad():

@@ -1,10 +1,8 @@
 """The losses: distances, weighted and reduced."""
 
-from typing import Any
-
 import torch
 from torch import Tensor
-from torch.overrides import handle_torch_function, has_torch_function
+from torch.overrides import has_torch_function
 
 from cosgrad import formulas, spec
 from cosgrad.torch._arguments import FACE, check_device, check_tensor, pair
@@ -12,7 +10,7 @@ from cosgrad.torch._array import OPS
 from cosgrad.torch._core import batch_shape
 from cosgrad.torch._function import PlainMean
 from cosgrad.torch._rule import BOTH, DISTANCE, intercepted, recorded, transformed
-from cosgrad.torch._similarity import cosine, plain_rule
+from cosgrad.torch._similarity import cosine, overridden, plain_rule
 
 
 def cosine_distance_loss(
@@ -31,21 +29,23 @@ def cosine_distance_loss(
         predictions: Tensor that broadcasts with the labels.
         dim: Dimension of the vectors.
         weights: Tensor or number that broadcasts to the shape of the distances (that of the vectors without
-            `dim`) and does not enlarge it. Differentiable. A zero excludes its row, NaN or not: it adds 0 to the
-            loss and its gradient is 0.
-        reduction: "none"; "sum"; "mean", over the number of vectors; "weighted_mean", over the sum of the weights;
-            "nonzero_mean", over the number of weights that are not 0. Over nothing it is 0, with gradient 0.
-        assume_normalized: Take 1 - <labels, predictions> for the distance, which is right for unit vectors only.
+            `dim`) and does not enlarge it. Differentiable. A zero excludes its row, NaN or not: it adds 0 to
+            the loss and its gradient is 0.
+        reduction: "none"; "sum"; "mean", over the number of vectors; "weighted_mean", over the sum of the
+            weights; "nonzero_mean", over the number of weights that are not 0. Over nothing it is 0, with
+            gradient 0.
+        assume_normalized: Take 1 - <labels, predictions> for the distance, which is right for unit vectors
+            only.
 
     Returns:
-        A scalar, or the weighted distances for "none", of the promoted dtype of labels and predictions. No eps
-        floors anything: a zero vector has distance 1 and gradient 0.
+        A scalar, or the weighted distances for "none", of the promoted dtype of labels and predictions. No
+        eps floors anything: a zero vector has distance 1 and gradient 0.
 
     Raises:
         ValueError: The reduction is none of these; shapes do not fit or are on two devices (also a
             `RuntimeError`); dim is out of range (also an `IndexError`).
-        TypeError: An argument is no tensor, or complex, or labels and predictions are both not floating (also a
-            `RuntimeError`).
+        TypeError: An argument is no tensor, or complex, or labels and predictions are both not floating (also
+            a `RuntimeError`).
 
     Example:
         >>> import torch
@@ -55,7 +55,7 @@ def cosine_distance_loss(
         tensor(0.0772)
     """
     if not torch.compiler.is_compiling() and has_torch_function((labels, predictions, weights)):
-        return _overridden(
+        return overridden(
             cosine_distance_loss,
             (labels, predictions, weights),
             labels,
@@ -67,26 +67,17 @@ def cosine_distance_loss(
         )
     spec.check_reduction(reduction)
     names = ("labels", "predictions")
-    weighted = weights is not None
-    if not assume_normalized:
-        if not weighted and reduction != "none" and _recorded(labels, predictions):
-            how = plain_rule(DISTANCE, labels, predictions, dim, 0.0, False)
-            if how is not None:
-                count = 1 if reduction == "sum" else labels.numel() // labels.shape[how.axis]
-                loss: Tensor = PlainMean.apply(labels, predictions, how, count)
-                return loss
-        D = cosine(DISTANCE, names, labels, predictions, dim, 0.0, skip_zero=weighted)
-        return spec.reduce(OPS, D, _weights(weights, D) if weighted else None, reduction)
-    x, y, axis = pair(names, labels, predictions, dim)
-    if not weighted:
-        return spec.reduce(OPS, formulas.unit_distance(OPS, x, y, axis).squeeze(axis), None, reduction)
-    shape = batch_shape(x, y, axis)
-    w = _weights(weights, x.new_empty(()).expand(shape))
-    finite = formulas.finite(OPS, x, axis) & formulas.finite(OPS, y, axis)
-    excluded = (w.expand(shape).unsqueeze(axis) == 0) & ~finite
-    x, y = torch.where(excluded, 0, x), torch.where(excluded, 0, y)
-    D = torch.where(excluded, float("nan"), formulas.unit_distance(OPS, x, y, axis)).squeeze(axis)
-    return spec.reduce(OPS, D, w, reduction)
+    if assume_normalized:
+        D, w = _unit_distance(names, labels, predictions, dim, weights)
+        return _reduce(D, w, reduction)
+    if weights is None and reduction != "none" and _recorded(labels, predictions):
+        how = plain_rule(DISTANCE, labels, predictions, dim, 0.0, False)
+        if how is not None:
+            count = 1 if reduction == "sum" else labels.numel() // labels.shape[how.axis]
+            loss: Tensor = PlainMean.apply(labels, predictions, how, count)
+            return loss
+    D = cosine(DISTANCE, names, labels, predictions, dim, 0.0, skip_zero=weights is not None)
+    return _reduce(D, None if weights is None else _weights(weights, D), reduction)
 
 
 def cosine_embedding_loss(
@@ -94,8 +85,8 @@ def cosine_embedding_loss(
 ) -> Tensor:
     r"""Return the mean of D where the target is +1, and of max(0, S - margin) where it is -1.
 
-    As `torch.nn.functional.cosine_embedding_loss`, but no eps is added to a norm: zero vectors have S = 0, D = 1
-    and gradient 0.
+    As `torch.nn.functional.cosine_embedding_loss`, but no eps is added to a norm: zero vectors have S = 0,
+    D = 1 and gradient 0.
 
     Args:
         x1: Tensor (N, D), (D,) or of any other batch shape; the vectors are along the last dimension.
@@ -119,7 +110,7 @@ def cosine_embedding_loss(
         tensor([0.0400, 0.4600])
     """
     if not torch.compiler.is_compiling() and has_torch_function((x1, x2, target)):
-        return _overridden(
+        return overridden(
             cosine_embedding_loss, (x1, x2, target), x1, x2, target, margin=margin, reduction=reduction
         )
     spec.check_reduction(reduction)
@@ -130,7 +121,27 @@ def cosine_embedding_loss(
     if _visible(target):
         _check_target(target)
     losses = torch.where(target > 0, D, torch.where(margin >= S, 0, S - margin))
-    return spec.reduce(OPS, losses, None, reduction)
+    return _reduce(losses, None, reduction)
+
+
+def _reduce(losses: Tensor, weights: Tensor | None, reduction: str) -> Tensor:
+    result: Tensor = spec.reduce(OPS, losses, weights, reduction)
+    return result
+
+
+def _unit_distance(
+    names: tuple[str, str], x: Tensor, y: Tensor, dim: int, weights: Tensor | float | None
+) -> tuple[Tensor, Tensor | None]:
+    """Return 1 - <x, y> and the weights; a row that these exclude is NaN, and 0 to every derivative."""
+    x, y, axis = pair(names, x, y, dim)
+    if weights is None:
+        return formulas.unit_distance(OPS, x, y, axis).squeeze(axis), None
+    shape = batch_shape(x, y, axis)
+    w = _weights(weights, x.new_empty(()).expand(shape))
+    finite = formulas.finite(OPS, x, axis) & formulas.finite(OPS, y, axis)
+    excluded = (w.expand(shape).unsqueeze(axis) == 0) & ~finite
+    x, y = torch.where(excluded, 0, x), torch.where(excluded, 0, y)
+    return torch.where(excluded, float("nan"), formulas.unit_distance(OPS, x, y, axis)).squeeze(axis), w
 
 
 def _weights(weights: Tensor | float | None, losses: Tensor) -> Tensor:
@@ -158,7 +169,3 @@ def _check_target(target: Tensor) -> None:
     wrong = (target != 1) & (target != -1)
     if wrong.any():
         raise spec.refuse_target(target[wrong][0].item())
-
-
-def _overridden(function: Any, relevant: Any, *args: Any, **kwargs: Any) -> Any:
-    return handle_torch_function(function, relevant, *args, **kwargs)

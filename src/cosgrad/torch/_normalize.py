@@ -1,19 +1,19 @@
-"""The rules of differentiation of x / max(|x|, eps). Its Jacobian is symmetric: one product serves both modes.
+"""The rules of differentiation of x / max(|x|, eps).
 
-As in `_function`, each comes once for plain autograd and once for `torch.func` and forward mode.
+Its Jacobian is symmetric, so one product serves both modes. As in `_function`, each rule comes once for plain
+autograd and once for `torch.func` and forward mode.
 """
 
 from typing import Any
 
 from torch import Tensor
-from torch.autograd import Function
 
 from cosgrad import formulas
 from cosgrad.torch import _core
 from cosgrad.torch._array import OPS
 from cosgrad.torch._function import forward_grad, front, primals
 from cosgrad.torch._operators import OPERATORS
-from cosgrad.torch._rule import batched, plain, recorded, transformed
+from cosgrad.torch._rule import Function, batched, plain, recorded, transformed
 
 
 def normalize(x: Tensor, axis: int, eps: float) -> Any:
@@ -31,7 +31,7 @@ def gradient(x: Tensor, g: Tensor, axis: int, eps: float) -> Any:
 
 
 def _normalize(x: Tensor, axis: int, eps: float) -> Any:
-    if plain(x, x):
+    if plain(x):
         return _core.normalize(x, axis, eps)
     return OPERATORS.normalize(x, axis, eps)
 
@@ -48,25 +48,26 @@ class Normalize(Function):
     """x to x / max(|x|, eps)."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, axis: int, eps: float) -> Any:  # type: ignore[override]
+    def forward(ctx: Any, x: Tensor, axis: int, eps: float) -> Any:
         """Keep x alone."""
         ctx.save_for_backward(x)
         ctx.rest = axis, eps
         return _normalize(x, axis, eps)
 
     @staticmethod
-    def backward(ctx: Any, g: Tensor) -> Any:  # type: ignore[override]
+    def backward(ctx: Any, g: Tensor) -> Any:
         """Return the vector-Jacobian product."""
-        return gradient(*ctx.saved_tensors, g, *ctx.rest), None, None
+        (x,) = ctx.saved_tensors
+        return gradient(x, g, *ctx.rest), None, None
 
 
 class TransformedNormalize(Normalize):
     """The same under `torch.func` and in forward mode."""
 
     @staticmethod
-    def forward(x: Tensor, axis: int, eps: float) -> Any:  # type: ignore[override]
+    def forward(*inputs: Any) -> Any:
         """Compute only."""
-        return _normalize(x, axis, eps)
+        return _normalize(*inputs)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
@@ -76,10 +77,11 @@ class TransformedNormalize(Normalize):
         ctx.save_for_forward(x)
 
     @staticmethod
-    def jvp(ctx: Any, u: Tensor, *_: None) -> Any:  # type: ignore[override]
+    def jvp(ctx: Any, u: Tensor, *_: None) -> Any:
         """Return the Jacobian-vector product."""
         with forward_grad():
-            return gradient(*primals(ctx), u, *ctx.rest)
+            (x,) = primals(ctx)
+            return gradient(x, u, *ctx.rest)
 
     @staticmethod
     def vmap(info: Any, in_dims: Any, x: Tensor, axis: int, eps: float) -> Any:
@@ -91,14 +93,14 @@ class NormalizeGradient(Function):
     """x and g to the product of g with the Jacobian at x."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, g: Tensor, axis: int, eps: float) -> Any:  # type: ignore[override]
+    def forward(ctx: Any, x: Tensor, g: Tensor, axis: int, eps: float) -> Any:
         """Keep both for the closed forms."""
         ctx.save_for_backward(x, g)
         ctx.rest = axis, eps
         return _gradient(x, g, axis, eps)
 
     @staticmethod
-    def backward(ctx: Any, h: Tensor) -> Any:  # type: ignore[override]
+    def backward(ctx: Any, h: Tensor) -> Any:
         """In g it is linear and symmetric; in x it is the second derivative, in closed form."""
         x, g = ctx.saved_tensors
         need_x, need_g, *_ = ctx.needs_input_grad
@@ -110,9 +112,9 @@ class TransformedNormalizeGradient(NormalizeGradient):
     """The same under `torch.func` and in forward mode."""
 
     @staticmethod
-    def forward(x: Tensor, g: Tensor, axis: int, eps: float) -> Any:  # type: ignore[override]
+    def forward(*inputs: Any) -> Any:
         """Compute only."""
-        return _gradient(x, g, axis, eps)
+        return _gradient(*inputs)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
@@ -122,7 +124,7 @@ class TransformedNormalizeGradient(NormalizeGradient):
         ctx.save_for_forward(x, g)
 
     @staticmethod
-    def jvp(ctx: Any, u: Tensor, h: Tensor, *_: None) -> Any:  # type: ignore[override]
+    def jvp(ctx: Any, u: Tensor, h: Tensor, *_: None) -> Any:
         """The second derivative is symmetric in its three arguments."""
         with forward_grad():
             x, g = primals(ctx)

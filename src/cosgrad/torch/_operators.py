@@ -4,10 +4,10 @@
     gradient(x, y, grad, axis, eps, what, skip_zero, need_x, need_y)      only the wanted ones, as a list
     normalize(x, axis, eps)    normalize_gradient(x, grad, axis, eps)
 
-x and y have one dtype and rank and are equal along `axis`, which is not negative; elsewhere they broadcast. On the
-CPU the native core computes, on other devices the closed forms. What differentiates them (see `_function`) is also
-what differentiates the public functions, except under a `torch.func` transform or in forward mode: there an
-operator is its closed form, which every transform understands.
+x and y have one dtype and rank and are equal along `axis`, which is not negative; elsewhere they broadcast.
+On the CPU the native core computes, on other devices the closed forms. What differentiates them (see
+`_function`) is also what differentiates the public functions, except under a `torch.func` transform or in
+forward mode: there an operator is its closed form, which every transform understands.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,7 +21,8 @@ from cosgrad.torch import _closed, _core
 from cosgrad.torch._array import OPS
 from cosgrad.torch._rule import BOTH, DISTANCE, SIMILARITY, Rule
 
-LIBRARY = torch.library.Library("cosgrad", "DEF")
+library: Any = torch.library  # has no types of its own
+LIBRARY = library.Library("cosgrad", "DEF")
 OPERATORS = torch.ops.cosgrad
 
 for _what in (SIMILARITY, DISTANCE, BOTH):
@@ -108,7 +109,7 @@ def _register(
 ) -> None:
     LIBRARY.impl(name, cpu, "CPU")
     LIBRARY.impl(name, closed, "CompositeExplicitAutograd")
-    torch.library.register_fake(f"cosgrad::{name}", fake, lib=LIBRARY)
+    library.register_fake(f"cosgrad::{name}", fake, lib=LIBRARY)
 
 
 for _what in (SIMILARITY, DISTANCE, BOTH):
@@ -118,11 +119,11 @@ _register(
     "normalize",
     _core.normalize,
     lambda x, axis, eps: formulas.normalize(OPS, x, axis, eps),
-    lambda x, axis, eps: torch.empty_like(x),
+    lambda x, *_: torch.empty_like(x),
 )
 _register(
     "normalize_gradient",
     _core.normalize_gradient,
     lambda x, grad, axis, eps: formulas.normalize_gradient(OPS, x, grad, axis, eps),
-    lambda x, grad, axis, eps: torch.empty_like(x),
+    lambda x, *_: torch.empty_like(x),
 )

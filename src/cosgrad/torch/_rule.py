@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 import torch
 from torch import Tensor
@@ -11,6 +11,16 @@ from torch.autograd import forward_ad
 SIMILARITY: Final = "similarity"
 DISTANCE: Final = "distance"
 BOTH: Final = "similarity_and_distance"
+
+
+class Function(torch.autograd.Function):
+    """`torch.autograd.Function`, whose `apply` has no types of its own."""
+
+    if TYPE_CHECKING:
+
+        @classmethod
+        def apply(cls, *args: Any, **kwargs: Any) -> Any:
+            """Run the forward."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,16 +65,14 @@ def _plain_keys() -> frozenset[int]:
 _PLAIN = _plain_keys()
 
 
-def plain(x: Tensor, y: Tensor, *others: Tensor | None) -> bool:
+def plain(*tensors: Tensor | None) -> bool:
     """Tell whether all tensors are nothing but CPU memory with strides, and nobody wants to see operators.
 
-    The dispatch keys of a tensor say all at once: its device and layout, a negation put off, zeros without memory,
-    a wrapper of `torch.func` or `is_grads_batched`, a subclass that sees operators. Operators are also seen by
-    dispatch modes (fake tensors, counters) and by tracers.
+    The dispatch keys of a tensor say all at once: its device and layout, a negation put off, zeros without
+    memory, a wrapper of `torch.func` or `is_grads_batched`, a subclass that sees operators. Operators are
+    also seen by dispatch modes (fake tensors, counters) and by tracers.
     """
-    if keys(x).raw_repr() not in _PLAIN or keys(y).raw_repr() not in _PLAIN:
-        return False
-    for t in others:
+    for t in tensors:
         if t is not None and keys(t).raw_repr() not in _PLAIN:
             return False
     return not modes() and tracing() is None

@@ -6,9 +6,11 @@ import torch
 from torch import Tensor
 from torch.overrides import handle_torch_function, has_torch_function_unary, has_torch_function_variadic
 
+from cosgrad import formulas
 from cosgrad.spec import check_eps
 from cosgrad.torch import _closed, _core, _function, _normalize
 from cosgrad.torch._arguments import FACE, FLOAT_NAMES, FLOATS, check_tensor, pair
+from cosgrad.torch._array import OPS
 from cosgrad.torch._operators import OPERATORS
 from cosgrad.torch._rule import DISTANCE, SIMILARITY, Rule, plain, rule, traced, transformed
 
@@ -18,16 +20,17 @@ def cosine_similarity(
 ) -> Tensor:
     r"""Return the cosine of the angle between vectors, S = <x1, x2> / (max(|x1|, eps) max(|x2|, eps)).
 
-    Drops in for `torch.nn.functional.cosine_similarity`, and is right to 0.501 units in the last place on the CPU:
-    S is never outside [-1, 1], and is exactly 1 for a vector and itself.
+    Drops in for `torch.nn.functional.cosine_similarity`, and is right to 0.501 units in the last place on the
+    CPU: S is never outside [-1, 1], and is exactly 1 for a vector and itself.
 
     Args:
         x1: Tensor of any shape and strides, of dtype float16, bfloat16, float32 or float64.
-        x2: Tensor that broadcasts with `x1`; nothing is materialised. Dtypes promote as in PyTorch; integers need
-            a floating partner.
+        x2: Tensor that broadcasts with `x1`; nothing is materialised. Dtypes promote as in PyTorch; integers
+            need a floating partner.
         dim: Dimension of the vectors, counted in the broadcast shape.
-        eps: Floor of each norm. Where it is in force the norm is a constant, also to the derivative. With eps = 0
-            a zero vector has S = 0 and gradient 0; with eps > 0 its gradient is the other's direction over eps.
+        eps: Floor of each norm. Where it is in force the norm is a constant, also to the derivative. With eps
+            = 0 a zero vector has S = 0 and gradient 0; with eps > 0 its gradient is the other's direction
+            over eps.
         keepdim: Keep `dim` with length 1.
 
     Returns:
@@ -44,14 +47,15 @@ def cosine_similarity(
         >>> import torch
         >>> x = torch.tensor([[3.0, 4.0]], requires_grad=True)
         >>> S = cosine_similarity(x, torch.tensor([[4.0, 3.0]]))
-        >>> S
-        tensor([0.9600], grad_fn=<CosineBackward>)
+        >>> S.detach()
+        tensor([0.9600])
         >>> torch.autograd.grad(S.sum(), x)
         (tensor([[ 0.0448, -0.0336]]),)
     """
     if not torch.compiler.is_compiling() and has_torch_function_variadic(x1, x2):
-        return _overridden(cosine_similarity, (x1, x2), x1, x2, dim, eps, keepdim=keepdim)
-    return cosine(SIMILARITY, ("x1", "x2"), x1, x2, dim, eps, keepdim)
+        return overridden(cosine_similarity, (x1, x2), x1, x2, dim, eps, keepdim=keepdim)
+    S: Tensor = cosine(SIMILARITY, ("x1", "x2"), x1, x2, dim, eps, keepdim)
+    return S
 
 
 def cosine_distance(
@@ -59,9 +63,9 @@ def cosine_distance(
 ) -> Tensor:
     r"""Return the cosine distance of vectors, D = 1 - S, with S as in `cosine_similarity`.
 
-    D is right to 0.501 units in the last place on the CPU also where it is small: not by subtraction, but by the
-    residual r of x2 along x1, D = <r, r> / (|x2|^2 (1 + S)). It is exactly 0 for a vector and itself, and never
-    outside [0, 2].
+    D is right to 0.501 units in the last place on the CPU also where it is small: not by subtraction, but by
+    the residual r of x2 along x1, D = <r, r> / (|x2|^2 (1 + S)). It is exactly 0 for a vector and itself, and
+    never outside [0, 2].
 
     Args:
         x1: Tensor of any shape and strides, of dtype float16, bfloat16, float32 or float64.
@@ -81,18 +85,19 @@ def cosine_distance(
         >>> import torch
         >>> x = torch.tensor([[1.0, 1.0]])
         >>> cosine_distance(x, 3 * x), cosine_distance(x, x + torch.tensor([[1e-5, 0.0]]))
-        (tensor([0.]), tensor([1.2533e-11]))
+        (tensor([0.]), tensor([1.2534e-11]))
     """
     if not torch.compiler.is_compiling() and has_torch_function_variadic(x1, x2):
-        return _overridden(cosine_distance, (x1, x2), x1, x2, dim, eps, keepdim=keepdim)
-    return cosine(DISTANCE, ("x1", "x2"), x1, x2, dim, eps, keepdim)
+        return overridden(cosine_distance, (x1, x2), x1, x2, dim, eps, keepdim=keepdim)
+    D: Tensor = cosine(DISTANCE, ("x1", "x2"), x1, x2, dim, eps, keepdim)
+    return D
 
 
 def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Tensor:  # noqa: A002
     r"""Return the unit vectors x / max(|x|, eps).
 
-    Drops in for `torch.nn.functional.normalize`, is right to 0.501 units in the last place on the CPU, and holds
-    at any scale.
+    Drops in for `torch.nn.functional.normalize`, is right to 0.501 units in the last place on the CPU, and
+    holds at any scale.
 
     Args:
         input: Tensor of any shape and strides, of dtype float16, bfloat16, float32 or float64.
@@ -115,7 +120,7 @@ def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -
                 [0.0000, 0.0000]])
     """
     if not torch.compiler.is_compiling() and has_torch_function_unary(input):
-        return _overridden(normalize, (input,), input, p, dim, eps)
+        return overridden(normalize, (input,), input, p, dim, eps)
     if p != 2:
         raise ValueError(f"p={p} must be 2, the Euclidean norm")
     check_tensor("input", input)
@@ -124,10 +129,12 @@ def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -
     axis, eps = FACE.check_axis(dim, input.dim()), check_eps(eps)
     x = input.unsqueeze(0) if input.dim() == 0 else input
     result: Tensor
-    if traced():
+    if not traced():
+        result = _normalize.normalize(x, axis, eps)
+    elif x.is_cpu:
         result = OPERATORS.normalize(x, axis, eps)
     else:
-        result = _normalize.normalize(x, axis, eps)
+        result = formulas.normalize(OPS, x, axis, eps)
     return result.squeeze(0) if input.dim() == 0 else result
 
 
@@ -150,7 +157,7 @@ def cosine(
     x, y, axis = pair(names, x1, x2, dim)
     if not traced():
         out = _function.cosine(x, y, rule(axis, eps, what, skip_zero))
-    elif x.is_cpu or x.is_meta:
+    elif x.is_cpu:
         out = getattr(OPERATORS, what)(x, y, axis, eps, skip_zero)
     else:
         out = _closed.cosine(x, y, Rule(axis, eps, what, skip_zero))
@@ -171,5 +178,7 @@ def plain_rule(what: str, x: Tensor, y: Tensor, dim: int, eps: float, skip_zero:
     return rule(dim % rank, eps, what, skip_zero)
 
 
-def _overridden(function: Any, relevant: Any, *args: Any, **kwargs: Any) -> Any:
-    return handle_torch_function(function, relevant, *args, **kwargs)
+def overridden(function: Any, relevant: Any, *args: Any, **kwargs: Any) -> Tensor:
+    """Let subclasses of tensors and modes of functions do as they like."""
+    result: Tensor = handle_torch_function(function, relevant, *args, **kwargs)
+    return result
