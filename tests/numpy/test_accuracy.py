@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from held import check
 from mpmath import mpf
 
 import cosgrad.numpy as C
@@ -20,19 +21,6 @@ def family(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(params=LENGTHS)
 def batch(request: pytest.FixtureRequest, family: str, dtype_name: str, seed: int) -> inputs.Batch:
     return inputs.FAMILIES[family](seed, request.param, dtype_name)
-
-
-def worst(batch, got, true, scale, bound):
-    measured = errors(np.asarray(got, np.float64).ravel(), true, batch.dtype)
-    slack = bound.allowed(measured.in_ulp(scale)) - bound.ulp
-    excess = np.maximum(measured.ulp - slack, 0)
-    row = int(np.argmax(excess)) // max(len(true) // len(batch), 1)
-    return float(np.max(excess, initial=0)), batch.describe(row)
-
-
-def check(batch, got, true, scale, bound):
-    ulp, where = worst(batch, got, true, scale, bound)
-    assert ulp <= bound.ulp, f"{ulp} ulp at {where}, seed {batch.seed}"
 
 
 def test_similarity(batch, dtype):
@@ -55,10 +43,9 @@ def test_distance(batch, dtype):
 
 def test_gradients(batch, dtype):
     got = C.cosine_similarity_grad(batch.x.astype(dtype), batch.y.astype(dtype), batch.g.astype(dtype))
+    truth, bound = batch.gradients, bounds.gradient(batch.dtype, batch.n)
     for k in range(2):
-        true = [t for row in batch.gradients for t in row[k]]
-        scale = [t for row in batch.gradient_scales for t in row[k]]
-        check(batch, got[k], true, scale, bounds.gradient(batch.dtype, batch.n))
+        check(batch, got[k], truth.true[k], truth.scale[k], bound)
 
 
 def test_total_derivative(batch, dtype):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import held
 import numpy as np
 import torch
 from torch import Tensor
@@ -9,7 +10,6 @@ from torch import Tensor
 import cosgrad.torch as C
 from cosgrad.verify import inputs
 from cosgrad.verify.bounds import Bound
-from cosgrad.verify.ulp import errors
 
 DTYPES = {name: getattr(torch, name) for name in ("float16", "bfloat16", "float32", "float64")}
 
@@ -24,14 +24,8 @@ def numbers(t: Tensor) -> np.ndarray:
 
 
 def check(batch: inputs.Batch, got: Tensor, true: list, scale: list, bound: Bound) -> None:
-    """Hold every number to its bound, or say which row breaks it."""
-    measured = errors(numbers(got), true, batch.dtype)
-    allowed = bound.allowed(measured.in_ulp(scale))
-    with np.errstate(invalid="ignore"):
-        excess = np.where(measured.ulp <= allowed, 0, measured.ulp - allowed)
-    worst = int(np.argmax(excess))
-    row = worst // max(len(true) // len(batch), 1)
-    assert excess[worst] == 0, f"{measured.ulp[worst]} ulp, {batch.describe(row)}, seed {batch.seed}"
+    """As `held.check`, for a tensor."""
+    held.check(batch, numbers(got), true, scale, bound)
 
 
 def _loss(**options: object) -> Callable[[Tensor, Tensor], Tensor]:
