@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +19,9 @@ from workloads import REGISTRY
 
 NARROWEST = 150
 """Columns: below that the table would break its figures."""
+
+BUSY = 0.5
+"""The load from which on the times are somebody else's too."""
 
 
 def arguments() -> argparse.Namespace:
@@ -58,6 +62,7 @@ def main() -> None:
         if not chosen.list:
             raise SystemExit(f"no workload matches {chosen.select!r}: these are all")
         return
+    load = os.getloadavg()[0]
     found = contests(selected, chosen.rounds, not chosen.no_memory)
     console = Console()
     if console.width < NARROWEST:
@@ -68,10 +73,16 @@ def main() -> None:
         f"{about['processor']}, {about['cpus']} cores, {about['isa']}; "
         + ", ".join(f"{name} {version}" for name, version in about["versions"].items())
     )
+    if load > BUSY:
+        console.print(f"other work was running (load {load:.1f} at the start): time again on a quiet machine")
     missed = [line for line in found if line.verdict == "missed"]
     console.print(f"targets: {sum(line.verdict == 'met' for line in found)} met, {len(missed)} missed")
     if chosen.json:
-        report = {"environment": about, "rounds": chosen.rounds, "lines": [line.as_json() for line in found]}
+        report = {
+            "environment": about | {"load": load},
+            "rounds": chosen.rounds,
+            "lines": [line.as_json() for line in found],
+        }
         chosen.json.write_text(json.dumps(report, indent=2) + "\n")
 
 

@@ -55,6 +55,7 @@ struct Nest {
   // at most `limit` long; `offsets` and `steps` are in bytes, one per operand.
   template <class F>
   void runs(std::int64_t begin, std::int64_t end, std::int64_t limit, F run) const {
+    if (begin >= end) return;  // an empty nest has an axis of length 0
     static constexpr std::int64_t kStill[kMaxOperands] = {};
     const std::int64_t inner = rank ? shape[rank - 1] : 1;
     const std::int64_t* steps = rank ? stride[rank - 1] : kStill;

@@ -90,7 +90,7 @@ void broadcast_gradients(std::int64_t rows, std::int64_t columns, std::int64_t n
         sum[static_cast<std::size_t>(i * n + k)] += ga.data[static_cast<std::size_t>(k)];
     }
   for (std::size_t k = 0; k < sum.size(); ++k)
-    CHECK(std::fabs(sum[k] - gx.data[k]) < 1e-6 * static_cast<double>(columns), "%g for %g",
+    CHECK(std::fabs(sum[k] - gx.data[k]) <= 1e-6 * static_cast<double>(columns), "%g for %g",
           static_cast<double>(gx.data[k]), sum[k]);
 
   const std::vector<float> serial_x = gx.data, serial_y = gy.data;
@@ -107,5 +107,7 @@ int main() {
     broadcast_gradients(3, 40, 17, threads);
     broadcast_gradients(1, 4000, 256, threads);
     broadcast_gradients(70, 2, 1, threads);
+    broadcast_gradients(0, 3, 5, threads);
+    broadcast_gradients(3, 0, 5, threads);
   }
 }

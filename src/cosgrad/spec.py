@@ -91,7 +91,8 @@ class Face:
     def check_fits(self, name: str, shape: Shape, batch: Shape, what: str = "the losses' shape") -> None:
         """Refuse what does not broadcast to a shape, by default that of the losses, or would enlarge it."""
         fits = len(shape) <= len(batch) and all(
-            a in (1, b) for a, b in zip(reversed(shape), reversed(batch), strict=False)
+            a == 1 or a == b  # not `in`: a compiler guards comparisons
+            for a, b in zip(reversed(shape), reversed(batch), strict=False)
         )
         if not fits:
             raise self.shape_error(

@@ -66,6 +66,15 @@ def test_zero_and_empty_vectors(dtype):
     assert C.cosine_similarity(np.ones((0, 3), dtype), np.ones((0, 3), dtype)).shape == (0,)
 
 
+@pytest.mark.parametrize("other", [(1, 3), (3,), (0, 3)])
+def test_an_empty_batch_adds_nothing_to_what_is_broadcast(other, dtype):
+    x, y = np.ones((0, 3), dtype), np.ones(other, dtype)
+    for a, b in ((x, y), (y, x)):
+        gradients = C.cosine_similarity_grad(a, b)
+        assert [g.shape for g in gradients] == [a.shape, b.shape]
+        assert not any(g.any() for g in gradients)
+
+
 def test_the_gradient_at_a_zero_vector_with_eps():
     x, y = np.zeros(2), np.array([3.0, 4.0])
     gx, gy = C.cosine_similarity_grad(x, y, eps=1e-8)

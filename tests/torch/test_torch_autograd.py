@@ -187,3 +187,21 @@ def test_a_changed_input_is_noticed(pair):
     x.add_(1)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         S.sum().backward()
+
+
+@pytest.mark.parametrize("function", [C.cosine_similarity, C.cosine_distance_loss])
+def test_a_tangent_of_the_cotangent_is_carried(function, pair):
+    out = function(*pair)
+    with forward_ad.dual_level():
+        g = forward_ad.make_dual(torch.ones_like(out), torch.full_like(out, 2.0))
+        (gx,) = torch.autograd.grad(out, pair[0], g)
+        primal, tangent = forward_ad.unpack_dual(gx)
+    torch.testing.assert_close(tangent, 2 * primal)
+
+
+@pytest.mark.parametrize("shape", [(1, 3), (3,)], ids=str)
+def test_an_empty_batch_adds_nothing_to_what_is_broadcast(shape):
+    x, y = torch.zeros(0, 3, requires_grad=True), torch.ones(shape, requires_grad=True)
+    gx, gy = torch.autograd.grad(C.cosine_similarity(x, y, -1).sum(), (x, y))
+    assert gx.shape == x.shape
+    assert torch.equal(gy, torch.zeros_like(y))

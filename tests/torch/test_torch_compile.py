@@ -164,3 +164,28 @@ def test_compiled_double_backward_is_refused(pair):
 def test_other_devices_compile_to_closed_forms(pair):
     x, y = (t.detach().to("meta") for t in pair)
     assert traced(C.cosine_distance_loss)(x, y).shape == ()
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_losses_export_for_any_batch(strict, seed):
+    class Loss(torch.nn.Module):
+        def forward(self, x, y):
+            return C.cosine_distance_loss(x, y)
+
+    x, y = matrices(seed)
+    B = torch.export.Dim("B")
+    program = torch.export.export(Loss(), (x, y), dynamic_shapes=({0: B}, {0: B}), strict=strict)
+    x, y = torch.randn(2, 20000, x.shape[1], generator=torch.Generator().manual_seed(seed), dtype=x.dtype)
+    torch.testing.assert_close(program.module()(x, y), C.cosine_distance_loss(x, y))
+
+
+def test_weights_of_a_fixed_size_in_a_dynamic_graph(seed):
+    x, y = matrices(seed)
+    w = torch.ones(len(x), dtype=x.dtype)
+    compiled = torch.compile(
+        lambda a, b: C.cosine_distance_loss(a, b, weights=torch.ones(4, dtype=a.dtype)),
+        fullgraph=True,
+        dynamic=True,
+        backend="eager",
+    )
+    torch.testing.assert_close(compiled(x, y), C.cosine_distance_loss(x, y, weights=w))

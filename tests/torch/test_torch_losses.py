@@ -164,3 +164,9 @@ def test_embedding_loss_where_a_row_is_not_finite(seed):
     x[0, 0] = x[1, 0] = float("nan")
     losses = C.cosine_embedding_loss(x, y, torch.tensor([1, -1, 1, -1]), reduction="none")
     assert losses.isnan().tolist() == [True, True, False, False]
+
+
+def test_a_number_for_a_weight_is_not_rounded_to_a_half_type(seed):
+    x, y = (t.half() for t in matrices(seed))
+    loss = C.cosine_distance_loss(x, y, weights=1e-8, reduction="weighted_mean")
+    torch.testing.assert_close(loss, C.cosine_distance_loss(x, y))

@@ -69,9 +69,11 @@ class TorchOps:
         """Sum everything in float64.
 
         PyTorch splits the sum of many elements into one by the number of threads, the sums of rows it does
-        not.
+        not. A graph for all sizes cannot ask for the size: there the order is the compiler's.
         """
         dtype = torch.float64 if x.device.type in _HAS_FLOAT64 else None
+        if torch.compiler.is_compiling() or not isinstance(x.numel(), int):
+            return x.sum(dtype=dtype)
         if x.numel() > _SERIAL:
             x = x.flatten()
             while x.numel() > _SERIAL:

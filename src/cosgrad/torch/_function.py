@@ -126,7 +126,7 @@ class PlainCosine(Cosine):
     def backward(ctx: Any, *grads: Tensor | None) -> Any:
         """Go to the core if nobody differentiates this again."""
         g = grads[0]
-        if g is None or len(grads) > 1 or torch.is_grad_enabled():
+        if g is None or len(grads) > 1 or torch.is_grad_enabled() or transformed():
             return Cosine.backward(ctx, *grads)
         x, y = ctx.saved_tensors
         need_x, need_y, _ = ctx.needs_input_grad
@@ -150,7 +150,7 @@ class PlainMean(Function):
         x, y = ctx.saved_tensors
         rule, count, shape = ctx.rest
         need_x, need_y, *_ = ctx.needs_input_grad
-        if torch.is_grad_enabled() or not plain(g):
+        if torch.is_grad_enabled() or transformed() or not plain(g):
             g = OPS.cast(OPS.widen(g) / count, g)
         else:
             g = torch.scalar_tensor(g.item() / count, dtype=g.dtype)

@@ -146,7 +146,8 @@ def _unit_distance(
 
 def _weights(weights: Tensor | float | None, losses: Tensor) -> Tensor:
     if not isinstance(weights, Tensor):
-        weights = torch.as_tensor(weights, dtype=losses.dtype, device=losses.device)
+        wide = OPS.widen(losses.new_empty(())).dtype  # a number has more digits than a half type
+        weights = torch.as_tensor(weights, dtype=wide, device=losses.device)
     check_tensor("weights", weights)
     if weights.is_complex():
         raise FACE.refuse_dtype("weights", weights.dtype, "real")
