@@ -52,6 +52,13 @@ COSGRAD_INLINE Pair<double> two_product(double a, double b) {
   return {p, split_product_error(a, b, p, 0x1p27 + 1)};
 }
 
+// Out of line, as it is rare.
+[[gnu::noinline, maybe_unused]] static Lanes library_product_error(const Lanes& a, const Lanes& b, const Lanes& p) {
+  Lanes e{};
+  for (int k = 0; k < kLanes; ++k) set(e, k, __builtin_fma(get(a, k), get(b, k), -get(p, k)));
+  return e;
+}
+
 COSGRAD_INLINE Pair<Lanes> two_product(Lanes a, Lanes b) {
   const Lanes p = a * b;
   if constexpr (kFused) {
@@ -59,9 +66,7 @@ COSGRAD_INLINE Pair<Lanes> two_product(Lanes a, Lanes b) {
   } else {
     if (all_between(magnitude(p), kLeastSplit, __DBL_MAX__))
       return {p, split_product_error(a, b, p, broadcast(0x1p27 + 1))};
-    Lanes e;
-    for (int k = 0; k < kLanes; ++k) set(e, k, two_product(get(a, k), get(b, k)).lo);
-    return {p, e};
+    return {p, library_product_error(a, b, p)};
   }
 }
 

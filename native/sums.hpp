@@ -102,7 +102,7 @@ struct Sums {
 };
 
 template <class Sum, class R>
-COSGRAD_INLINE Sums segment_sums(const R& x, const R& y, std::int64_t n) {
+Sums segment_sums(const R& x, const R& y, std::int64_t n) {
   Sum p, q, d;
   sweep<Sum::kChain>(
       n,
@@ -124,7 +124,7 @@ COSGRAD_INLINE Sums segment_sums(const R& x, const R& y, std::int64_t n) {
 inline constexpr std::int64_t kSegment = 4096;
 
 template <class Sum, class R>
-COSGRAD_INLINE Sums sums(const R& x, const R& y, std::int64_t n) {
+Sums sums(const R& x, const R& y, std::int64_t n) {
   Sums all = segment_sums<Sum>(x, y, n < kSegment ? n : kSegment);
   for (std::int64_t i = kSegment; i < n; i += kSegment) {
     const Sums next = segment_sums<Sum>(x.from(i), y.from(i), n - i < kSegment ? n - i : kSegment);
