@@ -11,8 +11,6 @@
 
 namespace cosgrad::inline COSGRAD_ISA {
 
-inline constexpr double kUnit = 0x1p-53;
-
 // hi + lo, with |lo| at most half an ulp of hi.
 template <class T>
 struct Pair {

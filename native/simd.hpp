@@ -113,12 +113,6 @@ COSGRAD_INLINE Lanes magnitude(Lanes a) {
 
 COSGRAD_INLINE void to_array(Lanes a, double* out) { std::memcpy(out, &a, sizeof a); }
 
-COSGRAD_INLINE Lanes from_array(const double* in) {
-  Lanes r;
-  std::memcpy(&r, in, sizeof r);
-  return r;
-}
-
 // Whether every magnitude is in [least, most] (NaN is not).
 COSGRAD_INLINE bool all_between(Lanes magnitude, double least, double most) {
 #if defined(__AVX512F__)

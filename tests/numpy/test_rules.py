@@ -169,6 +169,16 @@ def test_the_error_of_a_gradient_does_not_grow_with_the_length():
     assert abs(gx[1] + 8.734471197033326e-29) < 2.5e-35
 
 
+def test_sums_that_round_the_same_way_seven_times():
+    # Every product in one lane: the worst that a chain of eight can do to the factor d / p.
+    x, y = np.zeros((2, 80), np.float32)
+    x[0], y[0] = float.fromhex("0x1.000048p+0"), float.fromhex("0x1.000016p+0")
+    x[8:73:8], y[8:73:8] = float.fromhex("0x1.6a0838p-27"), float.fromhex("0x1.6a23a8p-27")
+    gx, _ = C.cosine_similarity_grad(x, y)
+    # -2.6557e-19 by exact rationals, and 2^-50 of each of its two terms, which are 1.
+    assert abs(gx[0] + 2.6557e-19) <= 2.0**-49
+
+
 PROGRAM = """
 import hashlib, numpy as np, cosgrad.numpy as C
 rng = np.random.default_rng(7)

@@ -89,6 +89,11 @@ def address(array: Array | None) -> int:
     return 0 if array is None else array.ctypes.data
 
 
+def view(array: Array) -> tuple[int, Shape, Shape]:
+    """Return what the core wants to know of an array: address, shape and strides."""
+    return address(array), array.shape, array.strides
+
+
 class NumpyOps:
     """`cosgrad.spec.Ops` for arrays; everything is computed in float64."""
 

@@ -16,6 +16,7 @@ from cosgrad.numpy._arrays import (
     dtype_index,
     keeping_subnormals,
     promote,
+    view,
 )
 
 
@@ -113,12 +114,8 @@ def _values(
         1,
         axis,
         spec.check_eps(eps),
-        address(a),
-        a.shape,
-        a.strides,
-        address(b),
-        b.shape,
-        b.strides,
+        *view(a),
+        *view(b),
         address(S),
         address(D),
         0,
@@ -152,7 +149,5 @@ def normalize(x: ArrayLike, *, axis: int = -1, eps: float = 0.0) -> Array:
     out = np.empty_like(a)
     axis = FACE.check_axis(axis, given.ndim)
     index = dtype_index(a.dtype) or 0
-    _native.normalize(
-        index, 1, axis, spec.check_eps(eps), address(a), a.shape, a.strides, address(out), out.strides, 0
-    )
+    _native.normalize(index, 1, axis, spec.check_eps(eps), *view(a), address(out), out.strides, 0)
     return out.reshape(given.shape)
