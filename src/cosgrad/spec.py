@@ -30,6 +30,9 @@ class Ops(Protocol):
     def detach(self, x: Array) -> Array:
         """Return x as a constant to every derivative."""
 
+    def zeros(self, like: Array) -> Array:
+        """Return zeros of the shape and dtype of `like`."""
+
     def where(self, condition: Array, x: Array, y: Array) -> Array:
         """Select elementwise; either branch may be a Python scalar."""
 

@@ -109,6 +109,10 @@ class NumpyOps:
         """Return x: an array carries no graph."""
         return x
 
+    def zeros(self, like: Array) -> Array:
+        """Return zeros of this shape, which cost no memory."""
+        return np.broadcast_to(np.zeros((), like.dtype), like.shape)
+
     def where(self, condition: Array, x: Array | float, y: Array | float) -> Array:
         """Select elementwise."""
         return np.where(condition, x, y)

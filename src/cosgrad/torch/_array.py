@@ -36,6 +36,10 @@ class TorchOps:
         """Return x as a constant."""
         return x.detach()
 
+    def zeros(self, like: Tensor) -> Tensor:
+        """Return zeros of this shape, which cost no memory."""
+        return like.new_zeros(()).expand_as(like)
+
     def where(self, condition: Tensor, x: Tensor | float, y: Tensor | float) -> Tensor:
         """Select elementwise."""
         return torch.where(condition, x, y)

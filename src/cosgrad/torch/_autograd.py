@@ -11,12 +11,13 @@ import torch
 from torch import Tensor
 
 from cosgrad import formulas
+from cosgrad.closed import BOTH, DISTANCE, SIMILARITY, Rule
 from cosgrad.torch import _closed
 from cosgrad.torch._array import OPS
 from cosgrad.torch._function import Cosine, Gradient, front
 from cosgrad.torch._normalize import Normalize, NormalizeGradient
 from cosgrad.torch._operators import LIBRARY, OPERATORS, wanted
-from cosgrad.torch._rule import BOTH, DISTANCE, SIMILARITY, Rule, recorded, transformed
+from cosgrad.torch._rule import recorded, transformed
 
 
 def _below(name: str, *arguments: Any) -> Any:

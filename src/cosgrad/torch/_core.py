@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from cosgrad import _native
-from cosgrad.torch._rule import DISTANCE, SIMILARITY, Rule
+from cosgrad.closed import DISTANCE, SIMILARITY, Rule
 
 broadcast_shapes: Any = torch.broadcast_shapes  # has no types of its own
 _DTYPES = {getattr(torch, name): i for i, name in enumerate(_native.dtypes)}

@@ -14,11 +14,12 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
+from cosgrad.closed import BOTH, Rule
 from cosgrad.torch import _closed, _core
 from cosgrad.torch._array import OPS
 from cosgrad.torch._core import batch_shape, broadcast_shapes
 from cosgrad.torch._operators import OPERATORS, unpack, wanted
-from cosgrad.torch._rule import BOTH, Function, Rule, batched, plain, recorded, transformed
+from cosgrad.torch._rule import Function, batched, plain, recorded, transformed
 
 Pair = tuple[Tensor | None, Tensor | None]
 

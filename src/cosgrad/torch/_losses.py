@@ -5,11 +5,12 @@ from torch import Tensor
 from torch.overrides import has_torch_function
 
 from cosgrad import formulas, spec
+from cosgrad.closed import BOTH, DISTANCE
 from cosgrad.torch._arguments import FACE, check_device, check_tensor, pair
 from cosgrad.torch._array import OPS
 from cosgrad.torch._core import batch_shape
 from cosgrad.torch._function import PlainMean
-from cosgrad.torch._rule import BOTH, DISTANCE, intercepted, recorded, transformed
+from cosgrad.torch._rule import intercepted, recorded, transformed
 from cosgrad.torch._similarity import cosine, overridden, plain_rule
 
 

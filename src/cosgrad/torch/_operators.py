@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 
 from cosgrad import formulas
+from cosgrad.closed import BOTH, DISTANCE, SIMILARITY, Rule
 from cosgrad.torch import _closed, _core
 from cosgrad.torch._array import OPS
-from cosgrad.torch._rule import BOTH, DISTANCE, SIMILARITY, Rule
 
 library: Any = torch.library  # has no types of its own
 LIBRARY = library.Library("cosgrad", "DEF")

@@ -1,16 +1,13 @@
-"""What a derivative has to know beside its tensors, and the state of PyTorch that decides who computes it."""
+"""Rules, quickly, and the state of PyTorch that decides who computes."""
 
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-SIMILARITY: Final = "similarity"
-DISTANCE: Final = "distance"
-BOTH: Final = "similarity_and_distance"
+from cosgrad.closed import Rule
 
 
 class Function(torch.autograd.Function):
@@ -21,28 +18,6 @@ class Function(torch.autograd.Function):
         @classmethod
         def apply(cls, *args: Any, **kwargs: Any) -> Any:
             """Run the forward."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """How x and y, of one dtype and rank and equal along `axis`, are turned into a result.
-
-    With `skip_zero`, a row whose cotangent is 0 gets gradient 0 even if it is not finite.
-    """
-
-    axis: int
-    eps: float
-    what: str
-    skip_zero: bool = False
-
-    @property
-    def negate(self) -> bool:
-        """D is 1 - S, so its derivatives are those of S negated."""
-        return self.what == DISTANCE
-
-    def batched(self) -> "Rule":
-        """Return the rule for tensors with one more dimension in front."""
-        return rule(self.axis + 1, self.eps, self.what, self.skip_zero)
 
 
 @lru_cache

@@ -7,12 +7,13 @@ from torch import Tensor
 from torch.overrides import handle_torch_function, has_torch_function_unary, has_torch_function_variadic
 
 from cosgrad import formulas
+from cosgrad.closed import DISTANCE, SIMILARITY, Rule
 from cosgrad.spec import check_eps
 from cosgrad.torch import _closed, _core, _function, _normalize
 from cosgrad.torch._arguments import FACE, FLOAT_NAMES, FLOATS, check_tensor, pair
 from cosgrad.torch._array import OPS
 from cosgrad.torch._operators import OPERATORS
-from cosgrad.torch._rule import DISTANCE, SIMILARITY, Rule, plain, rule, traced, transformed
+from cosgrad.torch._rule import plain, rule, traced, transformed
 
 
 def cosine_similarity(
