@@ -2,6 +2,7 @@
 #
 #   PYTHON   the interpreter of a new .venv    (default: the first Python >= 3.11 that is found)
 #   WORKERS  how many processes run the tests  (default: 2)
+#   FACES    which faces `make run` verifies      (default: numpy,torch; all: JAX, TensorFlow and Keras too)
 #   ARGS     more arguments for verify, pytest or the benchmarks: make test ARGS="-k range -x"
 
 .DEFAULT_GOAL := help
@@ -10,6 +11,7 @@
 
 VENV ?= .venv
 WORKERS ?= 2
+FACES ?= numpy,torch
 ARGS ?=
 
 PY := $(VENV)/bin/python
@@ -18,6 +20,7 @@ INSTALL = $(PY) -m pip install -qq --disable-pip-version-check --constraint cons
 requires = $$($(PY) -c 'import functools, sys, tomllib; \
   print(*functools.reduce(dict.get, sys.argv[1:], tomllib.load(open("pyproject.toml", "rb"))))' $(1))
 
+comma := ,
 NATIVE := CMakeLists.txt $(shell find native -type f 2>/dev/null)
 CXX_FILES = $(shell find native -name '*.hpp' -o -name '*.cpp')
 
@@ -26,8 +29,8 @@ help:  ## list the tasks
 
 # Tasks -------------------------------------------------------------------------------------------------------------
 
-run: $(VENV)/.cosgrad  ## install the package with its PyTorch face and verify it
-	@$(VENV)/bin/cosgrad verify $(ARGS)
+run: $(VENV)/$(if $(filter-out numpy numpy$(comma)torch torch,$(FACES)),.faces,.cosgrad)  ## install the package and verify it: FACES=all with every framework
+	@$(VENV)/bin/cosgrad verify --faces $(FACES) $(ARGS)
 
 test: $(VENV)/.dev  ## run the tests
 	@$(PY) -m pytest -n $(WORKERS) $(ARGS)
@@ -60,12 +63,15 @@ sanitize: $(VENV)/.build  ## run the native tests under the address, undefined-b
 bench: $(VENV)/.bench  ## time the package beside its rivals
 	@$(PY) benchmarks/run.py $(ARGS)
 
-package: $(VENV)/.build  ## build a wheel and verify it in an environment of its own, without PyTorch
+package: $(VENV)/.build  ## build a wheel and verify it with NumPy alone, then with each framework alone
 	@rm -rf dist build/package
 	@PATH="$(abspath $(VENV)/bin):$$PATH" $(PY) -m pip wheel -qq --disable-pip-version-check --no-build-isolation --no-deps --wheel-dir dist .
-	@$(PY) -m venv build/package
-	@build/package/bin/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt dist/*.whl
-	@cd build/package && bin/cosgrad verify
+	@for framework in '' torch jax tensorflow-cpu; do \
+	  echo "the wheel with $${framework:-NumPy} alone:"; rm -rf build/package; \
+	  $(PY) -m venv build/package \
+	  && build/package/bin/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt dist/*.whl $$framework \
+	  && (cd build/package && bin/cosgrad verify) || exit 1; \
+	done
 
 hooks: $(VENV)/.dev  ## run `make lint` before every commit
 	@command -v git >/dev/null || { echo 'make hooks needs git, which was not found: install it.' >&2; exit 1; }
@@ -77,8 +83,6 @@ clean:  ## remove what was built; the installed tools stay
 
 distclean: clean  ## remove the environment too
 	@rm -rf $(VENV)
-
-comma := ,
 
 # One build tree per sanitizer. ThreadSanitizer's shadow memory needs addresses that are not too random: where the
 # system allows it, setarch switches their randomisation off.
@@ -112,12 +116,19 @@ $(VENV)/.cosgrad: $(NATIVE) $(VENV)/.build
 	  --config-settings cmake.define.COSGRAD_WARNINGS_AS_ERRORS=ON --editable '.[torch]'
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.cosgrad
-	@echo 'installing the development tools'
-	@$(INSTALL) $(call requires,project optional-dependencies dev)
+# TensorFlow for the CPU alone is half as large where it exists; the published requirement leaves the choice.
+$(VENV)/.faces: $(VENV)/.cosgrad
+	@echo 'installing JAX, TensorFlow and Keras'
+	@$(INSTALL) $(call requires,project optional-dependencies jax) $(call requires,project optional-dependencies keras)
+	@$(INSTALL) tensorflow-cpu || $(INSTALL) $(call requires,project optional-dependencies tensorflow)
 	@touch $@
 
-$(VENV)/.bench: $(VENV)/.cosgrad
+$(VENV)/.dev: $(VENV)/.faces
+	@echo 'installing the development tools'
+	@$(INSTALL) $(call requires,project optional-dependencies dev) $(call requires,project optional-dependencies examples)
+	@touch $@
+
+$(VENV)/.bench: $(VENV)/.faces
 	@echo 'installing the rivals of the benchmarks'
 	@$(INSTALL) $(call requires,project optional-dependencies bench) \
 	  || echo 'not every rival could be installed: its rows will say so'

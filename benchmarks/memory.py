@@ -50,7 +50,7 @@ def _peak() -> int:
 
 def measure(workload: str, way: str) -> int:
     """The peak of doing the work a second time: the first one compiles and warms up."""
-    from workloads import REGISTRY
+    from frameworks import REGISTRY
 
     work = REGISTRY[workload].prepare().everyone()[way]
     work()

@@ -14,8 +14,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 
 import memory
 from contest import Workload, time_in_turn
+from frameworks import REGISTRY
 from table import Line, environment, lines, render
-from workloads import REGISTRY
 
 NARROWEST = 150
 """Columns: below that the table would break its figures."""

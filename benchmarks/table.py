@@ -88,7 +88,17 @@ def lines(
 
 def environment() -> dict[str, Any]:
     """What the figures depend on."""
-    packages = ("cosgrad", "numpy", "torch", "numkong", "simsimd")
+    packages = (
+        "cosgrad",
+        "numpy",
+        "torch",
+        "jax",
+        "optax",
+        "tensorflow",
+        "tensorflow_cpu",
+        "numkong",
+        "simsimd",
+    )
     installed = {dist.metadata["Name"].lower() for dist in metadata.distributions()}
     return {
         "machine": platform.machine(),

@@ -3,6 +3,7 @@
 
 #include <cstring>
 
+#include "bind_xla.hpp"
 #include "driver.hpp"
 #include "environment.hpp"
 #include "kernels.hpp"
@@ -140,6 +141,11 @@ NB_MODULE(_native, m) {
   nb::list names;
   for (auto name = cosgrad::instruction_sets(); *name; ++name) names.append(*name);
   m.attr("isas") = nb::tuple(names);
+  nb::dict handlers;
+  for (auto handler = cosgrad::xla_handlers; handler->name; ++handler)
+    handlers[handler->name] = nb::capsule(handler->function);
+  m.attr("xla_handlers") = handlers;
+  m.attr("xla_interface") = nb::make_tuple(cosgrad::xla_interface[0], cosgrad::xla_interface[1]);
   m.def("enter_environment", cosgrad::enter_environment);
   m.def("leave_environment", cosgrad::leave_environment);
   m.def("forward", forward);

@@ -5,9 +5,11 @@ import sys
 
 import numpy as np
 import pytest
+from faces import FACES, Numpy
 
 import cosgrad
 
+OTHERS = [name for name in FACES if name != "numpy"]
 FRAMEWORKS = ("torch", "jax", "tensorflow", "keras")
 
 
@@ -20,32 +22,79 @@ def test_importing_cosgrad_imports_no_framework():
     assert run.stdout.strip() == "[]"
 
 
-def test_tensors_go_to_pytorch_and_the_rest_to_numpy():
-    torch = pytest.importorskip("torch")
-    x, y = np.array([[1.0, 2.0]]), np.array([[2.0, 1.0]])
-    a, b = torch.tensor(x), torch.tensor(y)
-    for name in ("cosine_similarity", "cosine_distance"):
-        function = getattr(cosgrad, name)
-        assert isinstance(function(a, b), torch.Tensor)
-        np.testing.assert_array_equal(function(a, b), function(x, y))
-        assert function(a, b, keepdims=True).shape == (1, 1)
-    np.testing.assert_array_equal(cosgrad.normalize(a), cosgrad.normalize(x))
+@pytest.fixture(params=OTHERS)
+def face(request: pytest.FixtureRequest) -> Numpy:
+    return FACES[request.param]()
+
+
+@pytest.mark.parametrize("name", ["cosine_similarity", "cosine_distance"])
+def test_arrays_go_to_their_framework_with_the_same_defaults(name, face):
+    x, y = np.array([[1.0, 2.0], [0.0, 0.0]], np.float32), np.array([[2.0, 1.0], [1.0, 0.0]], np.float32)
+    x[0] *= 1e-25  # an eps of 1e-8 would see zero
+    a, b = face.tensor(x), face.tensor(y)
+    function = getattr(cosgrad, name)
+    assert isinstance(function(a, b), type(a))
+    np.testing.assert_array_equal(face.numpy(function(a, b)), function(x, y))
+    np.testing.assert_array_equal(face.numpy(function(a, b, axis=0)), function(x, y, axis=0))
+    assert function(a, b, keepdims=True).shape == (2, 1)
+
+
+def test_the_other_functions_go_there_too(face):
+    x, y = np.array([[1.0, 2.0]], np.float32), np.array([[2.0, 1.0]], np.float32)
+    a, b = face.tensor(x), face.tensor(y)
+    np.testing.assert_array_equal(face.numpy(cosgrad.normalize(a)), cosgrad.normalize(x))
     assert cosgrad.cosine_distance_loss(a, b) == cosgrad.cosine_distance_loss(x, y)
-    target = [-1]
-    assert cosgrad.cosine_embedding_loss(a, b, torch.tensor(target)) == cosgrad.cosine_embedding_loss(
-        x, y, target
-    )
+    target = face.tensor(np.array([-1]))
+    assert cosgrad.cosine_embedding_loss(a, b, target) == cosgrad.cosine_embedding_loss(x, y, [-1])
 
 
-def test_the_defaults_are_the_same_whatever_the_framework():
-    torch = pytest.importorskip("torch")
-    x, y = np.zeros((3, 3)), np.eye(3)
-    x[:, 0] = 1e-200
-    np.testing.assert_array_equal(cosgrad.cosine_similarity(torch.tensor(x), torch.tensor(y)), [1, 0, 0])
-    np.testing.assert_array_equal(cosgrad.cosine_similarity(x, y), [1, 0, 0])
+def test_a_variable_of_tensorflow_is_an_array_of_it():
+    tf = pytest.importorskip("tensorflow")
+    x = tf.Variable([[1.0, 2.0]])
+    assert isinstance(cosgrad.cosine_similarity(x, x), tf.Tensor)
 
 
 def test_two_frameworks_are_refused():
     torch = pytest.importorskip("torch")
     with pytest.raises(TypeError, match="arguments of two frameworks: x of numpy, y of torch"):
         cosgrad.cosine_similarity(np.ones(2), torch.ones(2))
+
+
+@pytest.mark.parametrize(("name", "called"), [
+    ("jax", "JAX"),
+    ("tensorflow", "TensorFlow"),
+    ("keras", "Keras"),
+    ("torch", "PyTorch"),
+])  # fmt: skip
+def test_a_framework_that_is_missing_is_named_and_the_others_work(name, called):
+    program = (
+        f"import sys; sys.modules[{name!r}] = None\n"
+        "import cosgrad\n"
+        "try:\n"
+        f"    import cosgrad.{name}\n"
+        "except ImportError as error:\n"
+        "    print(error)\n"
+        "print(cosgrad.cosine_similarity([1.0], [1.0]))"
+    )
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    said = f'cosgrad.{name} needs {called}, which is not installed: pip install "cosgrad[{name}]"'
+    assert run.stdout.splitlines() == [said, "1.0"]
+
+
+@pytest.mark.parametrize(("name", "module", "old", "needed"), [
+    ("jax", "jax", "0.7.2", "JAX 0.8"),
+    ("tensorflow", "tensorflow", "2.15.1", "TensorFlow 2.16"),
+    ("keras", "keras", "3.5.0", "Keras 3.6"),
+    ("torch", "torch", "2.5.1", "PyTorch 2.6"),
+])  # fmt: skip
+def test_a_framework_that_is_too_old_is_named(name, module, old, needed):
+    program = (
+        "import sys, types\n"
+        f"sys.modules[{module!r}] = types.SimpleNamespace(__version__={old!r})\n"
+        "try:\n"
+        f"    import cosgrad.{name}\n"
+        "except ImportError as error:\n"
+        "    print(error)"
+    )
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert f"cosgrad.{name} needs {needed} or newer, and {old} is installed" in run.stdout

@@ -2,6 +2,8 @@
 
 import doctest
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -67,3 +69,32 @@ def test_make_knows_the_tasks_that_are_named(page: Path) -> None:
     tasks = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     named = set(re.findall(r"(?:`|\$ )(?:\w+=\w+ )?make ([a-z][a-z-]*)", page.read_text()))
     assert named <= tasks, f"make has no task {named - tasks}"
+
+
+FACES = ("numpy", "torch", "jax", "tensorflow", "keras")
+
+
+def with_examples(part: str) -> list[str]:
+    """Return the modules of a face, or those of none, whose docstrings have examples."""
+    source = ROOT / "src" / "cosgrad"
+    paths = source.rglob("*.py") if part == "none" else (source / part).rglob("*.py")
+    names = []
+    for path in sorted(paths):
+        within = path.relative_to(source.parent).with_suffix("").parts
+        if ">>>" in path.read_text() and not (part == "none" and within[1] in FACES):
+            names.append(".".join(within).removesuffix(".__init__"))
+    return names
+
+
+@pytest.mark.parametrize("part", ["none", *FACES])
+def test_examples_of_the_docstrings_print_what_they_say(part: str) -> None:
+    if part != "none":
+        pytest.importorskip(part)
+    program = (
+        "import doctest, importlib, sys\n"
+        "results = [doctest.testmod(importlib.import_module(name)) for name in sys.argv[1:]]\n"
+        "print('failed', sum(r.failed for r in results), 'without', sum(not r.attempted for r in results))"
+    )
+    command = [sys.executable, "-c", program, *with_examples(part)]
+    run = subprocess.run(command, capture_output=True, text=True)
+    assert "failed 0 without 0" in run.stdout, run.stdout + run.stderr

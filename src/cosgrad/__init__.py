@@ -20,38 +20,41 @@ __all__ = [
     "normalize",
 ]
 
-# A framework, its array type, the face that serves it, and the face's word for an axis. What is none of these
-# goes to NumPy, which takes whatever it can make an array of.
-_FRAMEWORKS: Final = (("torch", "Tensor", "cosgrad.torch", "dim"),)
+# A framework, its array types, the face that serves it, and the face's words for an axis and for keeping it.
+# What is none of these goes to NumPy, which takes whatever it can make an array of.
+_FRAMEWORKS: Final = (
+    ("torch", ("Tensor",), "cosgrad.torch", "dim", "keepdim"),
+    ("jax", ("Array",), "cosgrad.jax", "axis", "keepdims"),
+    ("tensorflow", ("Tensor", "Variable"), "cosgrad.tensorflow", "axis", "keepdims"),
+)
+_NUMPY: Final = ("numpy", "cosgrad.numpy", "axis", "keepdims")
 
 
-def _framework(x: object) -> tuple[str, str, str] | None:
-    for name, array, face, axis in _FRAMEWORKS:
+def _framework(x: object) -> tuple[str, str, str, str]:
+    for name, arrays, face, axis, keep in _FRAMEWORKS:
         module = sys.modules.get(name)
-        if module is not None and isinstance(x, getattr(module, array, ())):
-            return name, face, axis
-    return None
+        if module is not None and isinstance(
+            x, tuple(getattr(module, a) for a in arrays if hasattr(module, a))
+        ):
+            return name, face, axis, keep
+    return _NUMPY
 
 
-def _face(arguments: dict[str, Any]) -> tuple[Any, str, bool]:
-    """Return the face of all arguments, its word for an axis, and whether it is NumPy's."""
+def _face(arguments: dict[str, Any]) -> tuple[Any, str, str]:
+    """Return the face of all arguments, and its words for an axis and for keeping it."""
     found = {name: _framework(x) for name, x in arguments.items()}
     if len(set(found.values())) > 1:
-        of = ", ".join(
-            f"{name} of {framework[0] if framework else 'numpy'}" for name, framework in found.items()
-        )
+        of = ", ".join(f"{name} of {framework[0]}" for name, framework in found.items())
         raise TypeError(f"arguments of two frameworks: {of}; convert one of them")
-    framework = next(iter(found.values()))
-    if framework is None:
-        return import_module("cosgrad.numpy"), "axis", True
-    return import_module(framework[1]), framework[2], False
+    _, face, axis, keep = next(iter(found.values()))
+    return import_module(face), axis, keep
 
 
 def cosine_similarity(x: Any, y: Any, *, axis: int = -1, eps: float = 0.0, keepdims: bool = False) -> Any:
     """Return S = <x, y> / (max(|x|, eps) max(|y|, eps)), in the framework of the arguments.
 
     Args:
-        x: NumPy array (or what NumPy makes one of), or tensor.
+        x: NumPy array (or what NumPy makes one of), JAX array, or tensor of PyTorch or TensorFlow.
         y: Array of the same framework that broadcasts with x.
         axis: Axis of the vectors.
         eps: Floor of each norm, at least 0. With 0, a zero vector has similarity 0.
@@ -96,8 +99,7 @@ def cosine_distance(x: Any, y: Any, *, axis: int = -1, eps: float = 0.0, keepdim
 
 
 def _cosine(function: str, x: Any, y: Any, axis: int, eps: float, keepdims: bool) -> Any:
-    face, word, is_numpy = _face({"x": x, "y": y})
-    keep = "keepdims" if is_numpy else "keepdim"
+    face, word, keep = _face({"x": x, "y": y})
     return getattr(face, function)(x, y, **{word: axis, "eps": eps, keep: keepdims})
 
 
@@ -105,7 +107,7 @@ def normalize(x: Any, *, axis: int = -1, eps: float = 0.0) -> Any:
     """Return x / max(|x|, eps), in the framework of the argument.
 
     Args:
-        x: NumPy array (or what NumPy makes one of), or tensor.
+        x: NumPy array (or what NumPy makes one of), JAX array, or tensor of PyTorch or TensorFlow.
         axis: Axis of the vectors.
         eps: Floor of the norm, at least 0. A zero vector stays zero.
 
@@ -136,7 +138,7 @@ def cosine_distance_loss(
     """Return the mean of the cosine distances of labels and predictions, in the framework of the arguments.
 
     Args:
-        labels: NumPy array (or what NumPy makes one of), or tensor.
+        labels: NumPy array (or what NumPy makes one of), JAX array, or tensor of PyTorch or TensorFlow.
         predictions: Array of the same framework that broadcasts with the labels.
         axis: Axis of the vectors.
         weights: What broadcasts to the shape of the distances without enlarging it. A zero excludes its row.
@@ -174,7 +176,8 @@ def cosine_embedding_loss(
     """Return the mean of D where the target is +1 and of max(0, S - margin) where it is -1.
 
     Args:
-        x1: NumPy array (or what NumPy makes one of), or tensor; the vectors are along the last axis.
+        x1: NumPy array (or what NumPy makes one of), JAX array, or tensor of PyTorch or TensorFlow;
+            the vectors are along the last axis.
         x2: Array of the same framework that broadcasts with x1.
         target: Array of +1 and -1 that broadcasts to the shape of the losses without enlarging it.
         margin: Similarity up to which a pair with target -1 costs nothing.

@@ -20,6 +20,12 @@ isa: Final[str]
 isas: Final[tuple[str, ...]]
 """The instruction sets of this build that this processor has, the best last."""
 
+xla_handlers: Final[dict[str, object]]
+"""Capsules of XLA's foreign functions, by the names to register them under."""
+
+xla_interface: Final[tuple[int, int]]
+"""The version of XLA's interface for which they were compiled."""
+
 Ints = tuple[int, ...]
 
 def enter_environment() -> int:

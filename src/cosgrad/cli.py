@@ -42,8 +42,12 @@ def verify(
     ] = None,
     framework: Annotated[
         str | None,
+        typer.Option(help="numpy, torch, jax or tensorflow: whose arrays the target takes (torch)."),
+    ] = None,
+    faces: Annotated[
+        str | None,
         typer.Option(
-            help="numpy or torch: whose arrays the target takes (torch), or which face to check (all)."
+            metavar="NAMES", help="Check these faces, as numpy,torch; all that are installed (all)."
         ),
     ] = None,
     quantity: Annotated[
@@ -71,7 +75,11 @@ def verify(
     from cosgrad.verify.command import Options, run
 
     raise typer.Exit(
-        run(Options(target, framework, quantity, signature, strict, thorough, seed, timeout, json, html))
+        run(
+            Options(
+                target, framework, faces, quantity, signature, strict, thorough, seed, timeout, json, html
+            )
+        )
     )
 
 

@@ -91,7 +91,7 @@ def _included(ops: Ops, x: Array, y: Array, g: Array, rule: Rule) -> tuple[Array
 
 
 def _poisoned(ops: Ops, t: Array, nan: Array | None) -> Array:
-    return t if nan is None else t + formulas.unbroadcast(ops, nan, t)
+    return t if nan is None else t * (1 + formulas.unbroadcast(ops, nan, t))
 
 
 def _or_zeros(ops: Ops, t: Array | None, like: Array) -> Array:

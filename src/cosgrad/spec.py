@@ -135,7 +135,13 @@ def size(shape: Sequence[int]) -> int:
     return math.prod(shape)
 
 
-def reduce(ops: Ops, losses: Array, weights: Array | None, reduction: str) -> Array:
+def _count(x: Array | None) -> int:
+    return 1 if x is None else max(size(x.shape), 1)
+
+
+def reduce(
+    ops: Ops, losses: Array, weights: Array | None, reduction: str, counts: tuple[Any, Any] | None = None
+) -> Array:
     """Weight the losses of single vectors and reduce them.
 
     A weight of zero excludes its row: what a loss there adds is 0, NaN or not, and the derivative in the
@@ -147,13 +153,14 @@ def reduce(ops: Ops, losses: Array, weights: Array | None, reduction: str) -> Ar
         losses: The losses, one per vector, in any shape.
         weights: What broadcasts to that shape, or None for ones.
         reduction: One of `REDUCTIONS`.
+        counts: The numbers of losses and of weights, each at least 1, where their shapes do not tell.
     """
-    n = size(losses.shape)
+    n, m = counts or (_count(losses), _count(weights))
     if weights is None:
         if reduction == "none":
             return losses
         total = ops.total(losses)
-        return ops.cast(total if reduction == "sum" or n == 0 else total / n, losses)
+        return ops.cast(total if reduction == "sum" else total / n, losses)
     wide = ops.widen(losses)
     w = ops.cast(weights, wide)
     weighted = w * ops.where((w == 0) & ~ops.isfinite(wide), 0, wide)
@@ -162,9 +169,9 @@ def reduce(ops: Ops, losses: Array, weights: Array | None, reduction: str) -> Ar
     total = ops.total(weighted)
     if reduction == "sum":
         return ops.cast(total, losses)
-    repeats = n / max(size(w.shape), 1)  # how often broadcasting counts each weight
     if reduction == "mean":
-        return ops.cast(total / max(n, 1), losses)
+        return ops.cast(total / n, losses)
+    repeats = n / m  # how often broadcasting counts each weight
     count = ops.total(w if reduction == "weighted_mean" else ops.cast(w != 0, w)) * repeats
     empty = count == 0
     return ops.cast(ops.where(empty, 0, total / ops.where(empty, 1, count)), losses)

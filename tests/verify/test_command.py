@@ -13,13 +13,16 @@ from pathlib import Path
 
 import pytest
 
+from cosgrad.verify import adapters
+from cosgrad.verify.command import Options, run
+
 HERE = Path(__file__).parent
 # as the installed script, which does not put the current directory on the path
 COMMAND = [sys.executable, "-P", "-c", "from cosgrad.cli import main; main()"]
 
 
-def cosgrad(*arguments, cwd=HERE, columns=80):
-    environment = {**os.environ, "COLUMNS": str(columns), "NO_COLOR": "1", "TERM": "dumb"}
+def cosgrad(*arguments, cwd=HERE, columns=80, **variables):
+    environment = {**os.environ, "COLUMNS": str(columns), "NO_COLOR": "1", "TERM": "dumb", **variables}
     return subprocess.run(
         [*COMMAND, *arguments],
         cwd=cwd,
@@ -98,9 +101,13 @@ def test_a_fail_is_exit_1():
             "ended the process (exit 0) in the first call",
         ),
         (["--target", "targets:added_eps", "--framework", "numpy"], "raises on a plain call"),
-        (["--framework", "jax"], "no jax adapter yet: it knows numpy and torch"),
-        (["--framework", "tensorflow", "--target", "a:b"], "no tensorflow adapter yet"),
-        (["--framework", "fortran"], "unknown framework 'fortran'"),
+        (["--framework", "fortran", "--target", "a:b"], "unknown framework 'fortran'"),
+        (["--framework", "torch"], "--framework torch belongs to a --target: choose faces with --faces"),
+        (
+            ["--faces", "numpy,fortran"],
+            "--faces numpy,fortran: unknown framework 'fortran': verify knows numpy, torch, jax, tensorflow",
+        ),
+        (["--faces", "numpy", "--target", "a:b"], "--faces numpy chooses this package's own faces"),
         (["--json", "no/such/folder/rows.json"], "cannot write no/such/folder/rows.json"),
     ],
 )
@@ -110,6 +117,40 @@ def test_exit_2_with_one_clear_error(arguments, message):
     assert message in done.stderr
     assert "Traceback" not in done.stderr + done.stdout
     assert not done.stdout
+
+
+@pytest.mark.parametrize("framework", ["torch", "jax", "tensorflow"])
+def test_a_missing_framework_names_its_extra(framework, monkeypatch, capsys):
+    monkeypatch.setattr(adapters, "find_spec", lambda name: None)
+    assert run(Options(faces=framework)) == 2
+    said = capsys.readouterr().err
+    assert f'{framework} is not installed: pip install "cosgrad[{framework}]"' in said
+
+
+def test_all_faces_are_those_that_are_installed(monkeypatch):
+    monkeypatch.setattr(adapters, "find_spec", lambda name: None if name == "torch" else name)
+    assert adapters.installed() == ["numpy", "jax", "tensorflow"]
+
+
+@pytest.mark.parametrize(
+    ("framework", "source", "message"),
+    [
+        ("jax", "__version__ = '0.1.2'", "needs JAX 0.8 or newer, and 0.1.2 is installed"),
+        (
+            "jax",
+            "raise ImportError('no XLA here')",
+            "cosgrad.jax cannot be imported: ImportError: no XLA here",
+        ),
+        ("tensorflow", "__version__ = '1.15'", "needs TensorFlow 2.16 or newer, and 1.15 is installed"),
+    ],
+)
+def test_an_old_or_broken_framework_is_one_failed_line(framework, source, message, tmp_path):
+    (tmp_path / f"{framework}.py").write_text(source + "\n")
+    done = cosgrad("verify", "--faces", framework, PYTHONPATH=str(tmp_path))
+    assert done.returncode == 1
+    assert message in " ".join(done.stdout.split())
+    assert "Traceback" not in done.stdout + done.stderr
+    assert done.stdout.rstrip().splitlines()[-1] == "failure  1 failed"
 
 
 def test_the_current_directory_is_importable(tmp_path):
@@ -186,6 +227,7 @@ def test_version_and_help():
     for option in (
         "--target",
         "--framework",
+        "--faces",
         "--quantity",
         "--signature",
         "--strict",
@@ -204,7 +246,7 @@ def test_help_imports_nothing_heavy():
 
 
 def test_numpy_face():
-    done = cosgrad("verify", "--framework", "numpy")
+    done = cosgrad("verify", "--faces", "numpy")
     assert done.returncode == 0, done.stdout
     text = done.stdout
     assert "0.4444444" in text

@@ -4,10 +4,15 @@ On the CPU the native core computes values and first derivatives, on PyTorch's o
 (other devices, derivatives of order two and up, compiled transforms) is plain PyTorch operations.
 """
 
-from cosgrad.torch import _autograd as _autograd  # registers what differentiates the operators
-from cosgrad.torch import nn
-from cosgrad.torch._losses import cosine_distance_loss, cosine_embedding_loss
-from cosgrad.torch._similarity import cosine_distance, cosine_similarity, normalize
+from cosgrad.require import require as _require
+
+# 2.6 is the first whose operators take the rules registered here.
+_require("torch", "torch", "2.6")
+
+from cosgrad.torch import _autograd as _autograd  # noqa: E402 (registers what differentiates the operators)
+from cosgrad.torch import nn  # noqa: E402
+from cosgrad.torch._losses import cosine_distance_loss, cosine_embedding_loss  # noqa: E402
+from cosgrad.torch._similarity import cosine_distance, cosine_similarity, normalize  # noqa: E402
 
 __all__ = [
     "cosine_distance",

@@ -70,7 +70,7 @@ def cosine_distance_loss(
     names = ("labels", "predictions")
     if assume_normalized:
         D, w = _unit_distance(names, labels, predictions, dim, weights)
-        return _reduce(D, w, reduction)
+        return reduced(D, w, reduction)
     if weights is None and reduction != "none" and _recorded(labels, predictions):
         how = plain_rule(DISTANCE, labels, predictions, dim, 0.0, False)
         if how is not None:
@@ -78,7 +78,7 @@ def cosine_distance_loss(
             loss: Tensor = PlainMean.apply(labels, predictions, how, count)
             return loss
     D = cosine(DISTANCE, names, labels, predictions, dim, 0.0, skip_zero=weights is not None)
-    return _reduce(D, None if weights is None else _weights(weights, D), reduction)
+    return reduced(D, None if weights is None else _weights(weights, D), reduction)
 
 
 def cosine_embedding_loss(
@@ -122,10 +122,10 @@ def cosine_embedding_loss(
     if _visible(target):
         _check_target(target)
     losses = torch.where(target > 0, D, torch.where(margin >= S, 0, S - margin))
-    return _reduce(losses, None, reduction)
+    return reduced(losses, None, reduction)
 
 
-def _reduce(losses: Tensor, weights: Tensor | None, reduction: str) -> Tensor:
+def reduced(losses: Tensor, weights: Tensor | None, reduction: str) -> Tensor:
     result: Tensor = spec.reduce(OPS, losses, weights, reduction)
     return result
 

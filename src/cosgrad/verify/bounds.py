@@ -64,6 +64,16 @@ def unit_vector(dtype: str, n: int) -> Bound:  # noqa: ARG001
     return Bound(0.501, 0.0)
 
 
+def closed_similarity(dtype: str, n: int) -> Bound:
+    """The closed forms, where there is no kernel: 8 ulp and 2^-20, less where the dtype's sums err less."""
+    return Bound(8.0, min(2.0**-20, textbook(dtype, n).relative))
+
+
+def closed_distance(dtype: str, n: int) -> Bound:  # noqa: ARG001
+    """The same for D, and one rounding; the scale is D over the angle, for angles of 1e-2 rad and more."""
+    return Bound(0.51, 2.0**-22)
+
+
 def textbook(dtype: str, n: int) -> Bound:
     """The plain formula in the dtype's own arithmetic.
 

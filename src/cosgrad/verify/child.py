@@ -49,9 +49,11 @@ def main() -> None:
         _judge(request, emit)
         emit("done")
     except BaseException as error:
+        from cosgrad.verify.adapters import UnavailableError
+        from cosgrad.verify.adapters.base import RaisedError
         from cosgrad.verify.subject import TargetError
 
-        known = isinstance(error, TargetError)
+        known = isinstance(error, TargetError | UnavailableError | RaisedError)
         emit("error", text=str(error) if known else f"verify itself failed\n{traceback.format_exc()}")
     out.close()
     # a target's threads and exit handlers have no say in how this ends
@@ -63,7 +65,7 @@ def _judge(request: dict[str, Any], emit: Callable[..., None]) -> None:
     from cosgrad.verify.subject import Subject, judge
 
     subject = Subject(**request)
-    adapters.load(subject.framework)
+    adapters.load(subject.framework, own=subject.target is None)
     emit("alive")
     if subject.target is None:
         from cosgrad.verify.example import by_face

@@ -23,6 +23,7 @@ class Options:
 
     target: str | None = None
     framework: str | None = None
+    faces: str | None = None
     quantity: Quantity = "similarity"
     signature: Signature = "rows"
     strict: bool = False
@@ -68,13 +69,26 @@ def run(options: Options) -> int:
 
 def _subjects(o: Options) -> list[Subject]:
     if o.target is None:
-        names = adapters.installed() if o.framework is None else [o.framework]
-        for name in names:
-            adapters.require(name)
-        return [Subject(name, seed=o.seed, thorough=o.thorough) for name in names]
+        if o.framework is not None:
+            raise TargetError(f"--framework {o.framework} belongs to a --target: choose faces with --faces")
+        return [Subject(name, seed=o.seed, thorough=o.thorough) for name in _faces(o.faces or "all")]
+    if o.faces is not None:
+        raise TargetError(f"--faces {o.faces} chooses this package's own faces, and --target is none of them")
     framework = o.framework or "torch"
     adapters.require(framework)
     return [Subject(framework, o.target, o.quantity, o.signature, o.seed, o.thorough)]
+
+
+def _faces(chosen: str) -> list[str]:
+    if chosen == "all":
+        return adapters.installed()
+    names = list(dict.fromkeys(name.strip() for name in chosen.split(",")))
+    for name in names:
+        try:
+            adapters.require(name)
+        except adapters.UnavailableError as error:
+            raise TargetError(f"--faces {chosen}: {error}") from error
+    return names
 
 
 def _supervised(subjects: Sequence[Subject], timeout: float, console: Console) -> list[Report]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from itertools import chain
@@ -267,11 +267,21 @@ FAMILIES: dict[str, Callable[[int, int, str], Batch]] = {
 }
 
 
-def hard(seed: int, dtype: str, lengths: Sequence[int] = LENGTHS) -> Iterator[Batch]:
-    """Every family at every length."""
-    for make in FAMILIES.values():
-        for n in lengths:
-            yield make(seed, n, dtype)
+def together(batches: Sequence[Batch]) -> tuple[Batch, Callable[[Array], list[Array]]]:
+    """Batches of one length and dtype as one, and what cuts a result for it into theirs.
+
+    A compiler that makes a program for every shape then makes one for all of them.
+    """
+    columns = ([getattr(b, name) for b in batches] for name in ("x", "y", "g", "u", "v"))
+    x, y, g, u, v = map(np.concatenate, columns)
+    first = batches[0]
+    ends = np.cumsum([len(b) for b in batches])[:-1]
+    return Batch(x, y, first.dtype, "together", first.seed, g, u, v), lambda a: np.split(a, ends)
+
+
+def hard(seed: int, n: int, dtype: str) -> list[Batch]:
+    """Every family."""
+    return [make(seed, n, dtype) for make in FAMILIES.values()]
 
 
 @cache

@@ -7,32 +7,37 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
-from cosgrad.verify.adapters.base import Function, Quantity, Signature
+from cosgrad.verify.adapters.base import Function, Quantity, RaisedError, Signature
 
 # To add a framework: a module beside this one with `<Name>Function` and `<Name>Face`, and a line here.
-ADAPTERS = {"numpy": "Numpy", "torch": "Torch"}
-LATER = ("jax", "tensorflow")
+ADAPTERS = {"numpy": "Numpy", "torch": "Torch", "jax": "Jax", "tensorflow": "Tensorflow"}
 
 
 class UnavailableError(Exception):
     """A framework that cannot be asked for here, with the reason."""
 
 
-def load(framework: str) -> Any:
-    """The adapter's module."""
-    if framework in LATER:
-        raise UnavailableError(f"verify has no {framework} adapter yet: it knows {' and '.join(ADAPTERS)}")
-    if framework not in ADAPTERS:
-        raise UnavailableError(f"unknown framework {framework!r}: verify knows {' and '.join(ADAPTERS)}")
-    if find_spec(framework) is None:
-        raise UnavailableError(f"{framework} is not installed")
-    return import_module(f"cosgrad.verify.adapters.{framework}")
-
-
 def require(framework: str) -> None:
-    """Raise `UnavailableError` unless the framework can be asked for; imports nothing."""
-    if framework not in ADAPTERS or find_spec(framework) is None:
-        load(framework)
+    """Raise `UnavailableError` unless the framework is known and installed; imports nothing."""
+    if framework not in ADAPTERS:
+        raise UnavailableError(f"unknown framework {framework!r}: verify knows {', '.join(ADAPTERS)}")
+    if find_spec(framework) is None:
+        raise UnavailableError(f'{framework} is not installed: pip install "cosgrad[{framework}]"')
+
+
+def load(framework: str, own: bool = False) -> Any:
+    """The adapter's module; with `own` the package's face first, which knows what versions it works with."""
+    require(framework)
+    if own:
+        _imported(f"cosgrad.{framework}", f"cosgrad.{framework}")
+    return _imported(f"cosgrad.verify.adapters.{framework}", framework)
+
+
+def _imported(module: str, name: str) -> Any:
+    try:
+        return import_module(module)
+    except Exception as error:
+        raise UnavailableError(f"{name} cannot be imported: {RaisedError(error)}") from error
 
 
 def installed() -> list[str]:
@@ -42,7 +47,7 @@ def installed() -> list[str]:
 
 def face(framework: str, quantity: Quantity, beat: Callable[[], None] = lambda: None) -> Function:
     """The package's own function in this framework."""
-    made: Function = getattr(load(framework), ADAPTERS[framework] + "Face")(quantity, beat)
+    made: Function = getattr(load(framework, own=True), ADAPTERS[framework] + "Face")(quantity, beat)
     return made
 
 

@@ -8,6 +8,7 @@ transforms and derivatives it can be asked.
 from __future__ import annotations
 
 import inspect
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -39,6 +40,20 @@ class WrongResultError(Exception):
 
 class NoGradientError(Exception):
     """The result does not depend on the arguments as far as the framework's differentiation knows."""
+
+
+@contextmanager
+def own_threads(count: int) -> Iterator[None]:
+    """While inside, the package starts this many threads, where it starts its own."""
+    before = os.environ.get("COSGRAD_NUM_THREADS")
+    os.environ["COSGRAD_NUM_THREADS"] = str(count)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["COSGRAD_NUM_THREADS"]
+        else:
+            os.environ["COSGRAD_NUM_THREADS"] = before
 
 
 @dataclass(frozen=True)
@@ -182,6 +197,10 @@ class Function(ABC):
     ) -> tuple[Array, Array, Array]:
         """Values and gradients through the compiler, or only through its tracing, which is quick."""
         raise UnsupportedError(f"{self.framework} has no compiler")
+
+    def without_kernel(self, x: Array, y: Array, g: Array, dtype: str) -> tuple[Array, Array, Array]:
+        """Values and gradients by the closed forms, for a face that can be led where there is no kernel."""
+        raise UnsupportedError("asked of faces that can be led where there is no kernel")
 
     @contextmanager
     def threads(self, count: int) -> Iterator[None]:

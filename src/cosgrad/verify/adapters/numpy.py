@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
-from cosgrad.verify.adapters.base import Function, Output, Quantity, UnsupportedError, WrongResultError
+from cosgrad.verify.adapters.base import (
+    Function,
+    Output,
+    Quantity,
+    UnsupportedError,
+    WrongResultError,
+    own_threads,
+)
 from cosgrad.verify.layouts import lay
 from cosgrad.verify.ulp import Array
 
@@ -79,15 +85,8 @@ class NumpyFunction(Function):
     @contextmanager
     def threads(self, count: int) -> Iterator[None]:
         """By the package's own environment variable; other functions use what threads they like."""
-        before = os.environ.get("COSGRAD_NUM_THREADS")
-        os.environ["COSGRAD_NUM_THREADS"] = str(count)
-        try:
+        with own_threads(count):
             yield
-        finally:
-            if before is None:
-                del os.environ["COSGRAD_NUM_THREADS"]
-            else:
-                os.environ["COSGRAD_NUM_THREADS"] = before
 
 
 class NumpyFace(NumpyFunction):

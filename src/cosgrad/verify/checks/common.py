@@ -65,13 +65,31 @@ def lost_digits(batch: Batch, got: Array, true: Array) -> Finding:
     at = int(np.argmax(relative))
     error, epsilon = float(relative[at]), 2 * FORMATS[batch.dtype].unit
     if error < 1000 * epsilon:
-        return Finding("pass", error / epsilon, batch.describe(at))
-    angle = float(batch.pairs[at].angle)
-    kept = "all digits are gone" if error >= 0.5 else f"it is {100 * error:.2g} % off"
-    if error < 1e-4:
-        kept = f"{np.log10(error / epsilon):.0f} of {-np.log10(epsilon):.0f} digits are gone"
-    why = f"digits are lost near parallel: at an angle of {min(angle, np.pi - angle):.0e} {kept}"
-    return Finding("hazard", error / epsilon, batch.describe(at), why)
+        return Finding("pass", error / epsilon, batch.describe(at), dtype=batch.dtype)
+    angles = [min(float(p.angle), np.pi - float(p.angle)) for p in batch.pairs]
+    # where it begins to matter, if it does, and where it ends
+    begins = max(
+        (row for row in range(len(batch)) if relative[row] >= 5e-3), key=angles.__getitem__, default=at
+    )
+    said = [
+        f"{_lost(float(relative[row]), epsilon)} at an angle of {angles[row]:.0e}"
+        for row in dict.fromkeys((begins, at))
+    ]
+    why = f"digits are lost near parallel: {', '.join(said)}"
+    return Finding("hazard", error / epsilon, batch.describe(at), why, dtype=batch.dtype)
+
+
+def most_lost(found: list[Finding]) -> list[Finding]:
+    """The dtype in which least is left, which says more than the one with the longest way to fall."""
+    return sorted(found, key=lambda f: (f.ulp or 0.0) * FORMATS[f.dtype].unit)[-1:]
+
+
+def _lost(error: float, epsilon: float) -> str:
+    if error >= 0.5:
+        return "all are gone"
+    if error >= 1e-4:
+        return f"it is {100 * error:.2g} % off"
+    return f"{np.log10(error / epsilon):.0f} of {-np.log10(epsilon):.0f} are gone"
 
 
 def out_of_scale(e: Evidence) -> list[str]:

@@ -1,16 +1,18 @@
-"""The rest of the package: unit vectors and losses."""
+"""The rest of the package: unit vectors, losses, other ways to compute; and faces held against each other."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import chain
 
 import numpy as np
 
-from cosgrad.verify import bounds, inputs, oracle
+from cosgrad.verify import adapters, bounds, inputs, oracle
 from cosgrad.verify.case import Case
 from cosgrad.verify.findings import Finding
 from cosgrad.verify.measure import measure
+from cosgrad.verify.oracle import mp
 from cosgrad.verify.registry import check
 from cosgrad.verify.ulp import FORMATS, Array, Numbers, round_to
 
@@ -19,19 +21,21 @@ from cosgrad.verify.ulp import FORMATS, Array, Numbers, round_to
 def unit_vector(case: Case) -> Iterator[Finding]:
     """`normalize`, at eps = 0."""
     for dtype in case.dtypes:
-        for make in (inputs.ordinary, inputs.extreme, inputs.wild, inputs.subnormal):
-            for n in (1, 3, 17, 768):
-                batch = make(case.seed, n, dtype)
-                g = batch.v if make is inputs.ordinary else round_to(np.sign(batch.y), dtype)
-                unit, back = case.f.normalize(batch.x, g, dtype)
+        for n in (1, 3, 17, 768):
+            families = (inputs.ordinary, inputs.extreme, inputs.wild, inputs.subnormal)
+            batches = [make(case.seed, n, dtype) for make in families]
+            every, cut = inputs.together(batches)
+            unit, back = case.f.normalize(every.x, every.v, dtype)
+            for batch, part in zip(batches, cut(unit), strict=True):
                 true = Numbers(chain(*(oracle.normalize(x) for x in batch.x)))
-                yield _measured(batch, unit, true, bounds.unit_vector(dtype, n), true, "x / |x|")
-                if back is not None and make is inputs.ordinary:
-                    rows = list(zip(batch.x, g, strict=True))
-                    scale = Numbers(chain(*(oracle.normalize_vjp_scale(x, w) for x, w in rows)))
-                    true = Numbers(chain(*(oracle.normalize_vjp(x, w) for x, w in rows)))
-                    bound = bounds.gradient(dtype, n)
-                    yield _measured(batch, back, true, bound, scale, "the derivative of x / |x|")
+                yield _measured(batch, part, true, bounds.unit_vector(dtype, n), true, "x / |x|")
+            if back is not None:
+                batch, part = batches[0], cut(back)[0]
+                rows = list(zip(batch.x, batch.v, strict=True))
+                scale = Numbers(chain(*(oracle.normalize_vjp_scale(x, w) for x, w in rows)))
+                true = Numbers(chain(*(oracle.normalize_vjp(x, w) for x, w in rows)))
+                bound = bounds.gradient(dtype, n)
+                yield _measured(batch, part, true, bound, scale, "the derivative of x / |x|")
 
 
 def _measured(
@@ -59,6 +63,65 @@ def losses(case: Case) -> Iterator[Finding]:
         for i, (x, y, t) in enumerate(zip(batch.x, batch.y, target.tolist(), strict=True)):
             true = float(oracle.embedding_loss(x, y, t, 0.25))
             yield _near(rows[i], true, 4 * unit, unit, batch.describe(i), "the embedding loss")
+
+
+@check("closed forms", "where there is no kernel", quantity="similarity", audience="faces")
+def closed_forms(case: Case) -> Iterator[Finding]:
+    """Devices and compilers that cannot call it: held to a wider bound."""
+    textbook = replace(case, exact=False)
+    distance = adapters.face(case.f.framework, "distance", case.f.beat)
+    for dtype in case.dtypes:
+        batch = inputs.ordinary(case.seed, 17, dtype)
+        S, *gradients = case.f.without_kernel(batch.x, batch.y, batch.g, dtype)
+        D, *_ = distance.without_kernel(batch.x, batch.y, batch.g, dtype)
+        over_angle = Numbers(p.distance / p.angle for p in batch.pairs)
+        similarity, of_distance = (b(dtype, 17) for b in (bounds.closed_similarity, bounds.closed_distance))
+        ones = Numbers(mp.mpf(1) for _ in batch.pairs)
+        yield _measured(batch, S[:, None], batch.similarities, similarity, ones, "S by the closed forms")
+        yield _measured(batch, D[:, None], batch.distances, of_distance, over_angle, "D by the closed forms")
+        yield textbook.gradients(batch, (gradients[0], gradients[1]))
+
+
+@check("as NumPy", "S, D, gradients: the same bits", quantity="similarity", audience="faces")
+def as_numpy(case: Case) -> Iterator[Finding]:
+    """One kernel: a face adds no rounding of its own, on hard input and on what is no number."""
+    if case.f.framework == "numpy":
+        yield Finding("skipped", why="it is NumPy")
+        return
+    here = case.f, adapters.face(case.f.framework, "distance", case.f.beat)
+    numpy = tuple(adapters.face("numpy", f.quantity, case.f.beat) for f in here)
+    for dtype in (d for d in case.dtypes if d in numpy[0].dtypes()):
+        for n in (1, 3, 17):
+            batches = [*inputs.hard(case.seed, n, dtype), _no_numbers(case.seed, n, dtype)]
+            every, cut = inputs.together(batches)
+            x, y, g = every.x, every.y, every.g
+            pairs = [
+                (f.quantity, f.value(x, y, dtype).values, reference.value(x, y, dtype).values)
+                for f, reference in zip(here, numpy, strict=True)
+            ]
+            gradients = (f.vjp(x, y, g, dtype) for f in (here[0], numpy[0]))
+            pairs += [("gradient", *pair) for pair in zip(*gradients, strict=True)]
+            for what, *pair in pairs:
+                for batch, *parts in zip(batches, *map(cut, pair), strict=True):
+                    yield _alike(batch, what, *parts)
+
+
+def _alike(batch: inputs.Batch, what: str, got: Array, expected: Array) -> Finding:
+    """Compare as bits; NaN is one number."""
+    bits = (np.where(np.isnan(a), np.nan, a).view(np.int64) for a in (got, expected))
+    same = np.equal(*bits).reshape(len(batch), -1).all(axis=1)
+    if same.all():
+        return Finding("pass")
+    why = f"the {what} has other bits than in NumPy"
+    return Finding("fail", None, batch.describe(int(np.argmin(same))), why)
+
+
+def _no_numbers(seed: int, n: int, dtype: str) -> inputs.Batch:
+    """Zeros, and what is not finite."""
+    x = np.ones((4, n))
+    x[:, 0] = (0.0, np.inf, -np.inf, np.nan)
+    x[0] = 0.0
+    return inputs.batch(x, np.ones_like(x), dtype, "no numbers", seed)
 
 
 def _near(got: float, true: float, allowed: float, unit: float, where: str, what: str) -> Finding:

@@ -1,0 +1,21 @@
+"""The cosine in JAX: similarity, distance and losses with every derivative.
+
+On the CPU the native core computes values and first derivatives, on XLA's own threads; everything else (other
+platforms, derivatives of order two and up) is plain JAX operations.
+"""
+
+from cosgrad.require import require as _require
+
+# 0.8 is the first that lets a partitioning rule say which axes are not to be cut.
+_require("jax", "jax", "0.8")
+
+from cosgrad.jax._losses import cosine_distance_loss, cosine_embedding_loss  # noqa: E402
+from cosgrad.jax._similarity import cosine_distance, cosine_similarity, normalize  # noqa: E402
+
+__all__ = [
+    "cosine_distance",
+    "cosine_distance_loss",
+    "cosine_embedding_loss",
+    "cosine_similarity",
+    "normalize",
+]

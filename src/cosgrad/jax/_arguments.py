@@ -1,0 +1,73 @@
+"""JAX's conventions for arguments: its promotion of dtypes, and shapes as the primitives take them."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from cosgrad.spec import Face, Shape
+
+FACE = Face("axis", "array")
+_FLOATS = "float16, bfloat16, float32 or float64"
+_DTYPES = frozenset(map(jnp.dtype, (jnp.float16, jnp.bfloat16, jnp.float32, jnp.float64)))
+
+
+def as_array(name: str, x: Any) -> Any:
+    """Return x if it is an array or a number, and real. A number stays one, so that it promotes weakly."""
+    if callable(convert := getattr(x, "__jax_array__", None)):
+        x = convert()
+    if not isinstance(x, jax.Array | np.ndarray | np.generic | int | float | complex):
+        raise TypeError(f"{name} is {type(x).__name__}, must be an array")
+    dtype = x.dtype if hasattr(x, "dtype") else jax.dtypes.result_type(x)
+    if dtype not in _DTYPES and not (jnp.issubdtype(dtype, jnp.integer) or dtype == jnp.bool_):
+        raise FACE.refuse_dtype(name, dtype, f"real, that is {_FLOATS}, or integers, taken as floats")
+    return x
+
+
+def as_floats(*arrays: Any) -> tuple[jax.Array, ...]:
+    """Return all in their promoted dtype; integers and booleans count as JAX's default float."""
+    dtype = jnp.result_type(*arrays)
+    dtype = dtype if dtype in _DTYPES else jax.dtypes.canonicalize_dtype(jnp.float64)
+    return tuple(jnp.asarray(a, dtype) for a in arrays)
+
+
+def as_pair(x_name: str, x: Any, y_name: str, y: Any, axis: int) -> tuple[jax.Array, jax.Array, int, Shape]:
+    """Return both of one dtype and rank, the axis, and the shape of the batch.
+
+    A scalar counts as a vector of length 1.
+    """
+    a, b = as_floats(as_array(x_name, x), as_array(y_name, y))
+    shape = FACE.check_broadcast(x_name, a.shape, y_name, b.shape)
+    axis = FACE.check_axis(axis, len(shape))
+    shape = shape or (1,)
+    a, b = _varying_alike(_of_rank(a, len(shape)), _of_rank(b, len(shape)))
+    return a, b, axis, shape[:axis] + shape[axis + 1 :]
+
+
+def _of_rank(a: jax.Array, rank: int) -> jax.Array:
+    return a if a.ndim == rank else a.reshape((1,) * (rank - a.ndim) + a.shape)
+
+
+def _varying_alike(x: jax.Array, y: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Under `shard_map`, mark what is the same on all devices as varying where its partner varies."""
+    vx, vy = _varying(x), _varying(y)
+    if vx == vy:
+        return x, y
+    return _vary(x, vy - vx), _vary(y, vx - vy)
+
+
+def _varying(x: jax.Array) -> frozenset[Any]:
+    kind: Any = jax.typeof(x)
+    names: frozenset[Any] = kind.vma if hasattr(kind, "vma") else kind.manual_axis_type.varying
+    return names
+
+
+def _vary(x: jax.Array, names: frozenset[Any]) -> jax.Array:
+    if not names:
+        return x
+    lax: Any = jax.lax
+    varied: jax.Array = (
+        lax.pcast(x, tuple(names), to="varying") if hasattr(lax, "pcast") else lax.pvary(x, tuple(names))
+    )
+    return varied

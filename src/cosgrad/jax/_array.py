@@ -1,0 +1,71 @@
+"""The array operations that the closed forms and the reductions ask of JAX."""
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from cosgrad.spec import Shape
+
+
+def wide(dtype: jnp.dtype) -> jnp.dtype:
+    """Return the dtype to compute in: float32 for half types, float64 above, where x64 is enabled."""
+    wider = jnp.float32 if jnp.finfo(dtype).bits == 16 else jnp.float64
+    served: jnp.dtype = jax.dtypes.canonicalize_dtype(wider)
+    return served
+
+
+class JaxOps:
+    """`cosgrad.spec.Ops` for JAX arrays. Every method can be mapped, compiled and differentiated."""
+
+    def widen(self, x: Array) -> Array:
+        """Return x in the dtype to compute in."""
+        return x.astype(wide(x.dtype))
+
+    def cast(self, x: Array, like: Array) -> Array:
+        """Return x in the dtype of `like`."""
+        return x.astype(like.dtype)
+
+    def detach(self, x: Array) -> Array:
+        """Return x as a constant."""
+        return jax.lax.stop_gradient(x)
+
+    def zeros(self, like: Array) -> Array:
+        """Return zeros of this shape."""
+        return jnp.zeros_like(like)
+
+    def where(self, condition: Array, x: Array | float, y: Array | float) -> Array:
+        """Select elementwise."""
+        return jnp.where(condition, x, y)
+
+    def sqrt(self, x: Array) -> Array:
+        """Return the square root."""
+        return jnp.sqrt(x)
+
+    def isfinite(self, x: Array) -> Array:
+        """Tell where x is finite."""
+        return jnp.isfinite(x)
+
+    def sum(self, x: Array, axis: int | Shape) -> Array:
+        """Sum over one axis or several, kept."""
+        return jnp.sum(x, axis, keepdims=True)
+
+    def largest(self, x: Array, axis: int) -> Array:
+        """Return max |x_i|, 0 over an empty axis."""
+        return jnp.max(jnp.abs(jax.lax.stop_gradient(x)), axis, keepdims=True, initial=0)
+
+    def power_of_two(self, m: Array) -> Array:
+        """Return the largest power of two up to m that is a normal number: XLA flushes others."""
+        m = jnp.maximum(m, jnp.finfo(m.dtype).tiny)
+        return jnp.where(jnp.isfinite(m), jnp.ldexp(jnp.ones_like(m), jnp.frexp(m)[1] - 1), m)
+
+    def limits(self, x: Array) -> tuple[float, float]:
+        """Return the machine epsilon and the largest number."""
+        info = jnp.finfo(x.dtype)
+        return float(info.eps), float(info.max)
+
+    def total(self, x: Array) -> Array:
+        """Sum everything in the dtype to compute in."""
+        return jnp.sum(self.widen(x))
+
+
+OPS = JaxOps()

@@ -1,0 +1,126 @@
+"""The losses: distances, weighted and reduced."""
+
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.core import Tracer
+from jax.typing import ArrayLike
+
+from cosgrad import formulas, spec
+from cosgrad.closed import BOTH, DISTANCE
+from cosgrad.jax._arguments import FACE, as_array, as_floats, as_pair
+from cosgrad.jax._array import OPS
+from cosgrad.jax._similarity import cosine
+
+
+def cosine_distance_loss(
+    labels: ArrayLike,
+    predictions: ArrayLike,
+    *,
+    axis: int = -1,
+    weights: ArrayLike | None = None,
+    reduction: str = "mean",
+    assume_normalized: bool = False,
+) -> Array:
+    r"""Return the mean of the cosine distances D = 1 - S of labels and predictions.
+
+    Args:
+        labels: Array of any shape, as in `cosine_similarity`.
+        predictions: Array that broadcasts with the labels.
+        axis: Axis of the vectors, counted in the broadcast shape.
+        weights: Array or number that broadcasts to the shape of the distances and does not enlarge it.
+            Differentiable. A zero excludes its row, NaN or not: it adds 0 to the loss and its gradient is 0.
+        reduction: "none"; "sum"; "mean", over the number of vectors; "weighted_mean", over the sum of the
+            weights; "nonzero_mean", over the number of weights that are not 0. Over nothing it is 0.
+        assume_normalized: Take 1 - <labels, predictions> for the distance: right for unit vectors only.
+
+    Returns:
+        A scalar, or the weighted distances for "none", of the promoted dtype of labels and predictions. No
+        eps floors anything: a zero vector has distance 1 and gradient 0.
+
+    Raises:
+        ValueError: The reduction is none of these, shapes do not fit, or the axis does not exist.
+        TypeError: An argument is no array, complex or of another dtype that is not served.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> labels = jnp.array([[1.0, 4, 5], [5, 5, 7]])
+        >>> predictions = jnp.array([[3.0, 2, 5], [3, 2, 7]])
+        >>> print(f"{cosine_distance_loss(labels, predictions):.7f}")
+        0.0771687
+    """
+    spec.check_reduction(reduction)
+    names = ("labels", "predictions")
+    if assume_normalized:
+        D, w = _unit_distance(names, labels, predictions, axis, weights)
+    else:
+        D = cosine(DISTANCE, names, labels, predictions, axis, skip_zero=weights is not None)
+        w = None if weights is None else _weights(weights, D.shape)
+    return reduced(D, w, reduction)
+
+
+def cosine_embedding_loss(
+    x1: ArrayLike, x2: ArrayLike, target: ArrayLike, *, margin: float = 0.0, reduction: str = "mean"
+) -> Array:
+    r"""Return the mean of D where the target is +1, and of max(0, S - margin) where it is -1.
+
+    Args:
+        x1: Array (N, D), (D,) or of any other batch shape; the vectors are along the last axis.
+        x2: Array that broadcasts with x1.
+        target: Array of +1 and -1 that broadcasts to the shape of the losses and does not enlarge it. Other
+            values are refused where they can be seen: not under a transform.
+        margin: Similarity up to which a pair with target -1 costs nothing.
+        reduction: As in `cosine_distance_loss`, with all weights 1.
+
+    Returns:
+        A scalar, or the losses for "none", of the promoted dtype of x1 and x2.
+
+    Raises:
+        ValueError: The target holds something else, or as `cosine_distance_loss`.
+        TypeError: As `cosine_distance_loss`.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> x1, x2 = jnp.array([[3.0, 4.0], [3.0, 4.0]]), jnp.array([[4.0, 3.0], [4.0, 3.0]])
+        >>> losses = cosine_embedding_loss(x1, x2, jnp.array([1, -1]), margin=0.5, reduction="none")
+        >>> [f"{float(loss):.2f}" for loss in losses]
+        ['0.04', '0.46']
+    """
+    spec.check_reduction(reduction)
+    S, D = cosine(BOTH, ("x1", "x2"), x1, x2, -1)
+    t = as_array("target", target)
+    FACE.check_fits("target", jnp.shape(t), D.shape)
+    if not isinstance(t, Tracer) and getattr(t, "is_fully_addressable", True):
+        values = np.asarray(t)  # NumPy's operations are not traced
+        wrong = (values != 1) & (values != -1)
+        if wrong.any():
+            raise spec.refuse_target(values[wrong][0].item())
+    losses = jnp.where(jnp.asarray(t) > 0, D, jnp.where(margin >= S, 0, S - jnp.asarray(margin, S.dtype)))
+    return reduced(losses, None, reduction)
+
+
+def _unit_distance(
+    names: tuple[str, str], labels: Any, predictions: Any, axis: int, weights: Any
+) -> tuple[Array, Array | None]:
+    """Return 1 - <x, y> and the weights; a row that these exclude is NaN, and 0 to every derivative."""
+    x, y, axis, batch = as_pair(names[0], labels, names[1], predictions, axis)
+    if weights is None:
+        return formulas.unit_distance(OPS, x, y, axis).squeeze(axis), None
+    w = _weights(weights, batch)
+    finite = formulas.finite(OPS, x, axis) & formulas.finite(OPS, y, axis)
+    excluded = (jnp.expand_dims(jnp.broadcast_to(w, batch), axis) == 0) & ~finite
+    x, y = jnp.where(excluded, 0, x), jnp.where(excluded, 0, y)
+    return jnp.where(excluded, jnp.nan, formulas.unit_distance(OPS, x, y, axis)).squeeze(axis), w
+
+
+def _weights(weights: Any, batch: spec.Shape) -> Array:
+    (w,) = as_floats(as_array("weights", weights))
+    FACE.check_fits("weights", w.shape, batch)
+    return w
+
+
+def reduced(losses: Array, weights: Array | None, reduction: str) -> Array:
+    result: Array = spec.reduce(OPS, losses, weights, reduction)
+    return result

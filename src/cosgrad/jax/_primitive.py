@@ -1,0 +1,83 @@
+"""What the primitives have in common: how one is made, run, lowered and mapped."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jax._src.dispatch import apply_primitive, prim_requires_devices_during_lowering
+from jax.core import ShapedArray
+from jax.extend.core import Primitive
+from jax.interpreters import ad, batching, mlir
+
+from cosgrad.spec import Shape
+
+
+def define(
+    name: str,
+    shapes: Callable[..., list[Shape]],
+    native: Callable[..., list[Array]],
+    closed: Callable[..., list[Array]],
+    mapped: Callable[..., dict[str, Any]],
+) -> Primitive:
+    """Return a primitive of that name.
+
+    Args:
+        name: Its name, without the package's.
+        shapes: The shapes of its results, given its operands and parameters.
+        native: What computes it on the CPU.
+        closed: What computes it on every other platform.
+        mapped: Its parameters with one more axis in front, given the axis's length and the parameters.
+    """
+    primitive = Primitive(f"cosgrad_{name}")
+    primitive.multiple_results = True
+
+    def abstract(*avals: Any, **params: Any) -> list[ShapedArray]:
+        if any(
+            not a.sharding.mesh.empty for a in avals
+        ):  # let JAX say on which devices the results lie and vary
+            return list(jax.make_jaxpr(partial(closed, **params))(*avals).out_avals)
+        return [ShapedArray(shape, avals[0].dtype) for shape in shapes(*avals, **params)]
+
+    def batch(args: Any, dims: Any, **params: Any) -> Any:
+        size = next(a.shape[d] for a, d in zip(args, dims, strict=True) if d is not None)
+        fronted = (
+            jnp.expand_dims(a, 0) if d is None else jnp.moveaxis(a, d, 0)
+            for a, d in zip(args, dims, strict=True)
+        )
+        out = primitive.bind(*fronted, **mapped(size, **params))
+        return out, [0] * len(out)
+
+    primitive.def_abstract_eval(abstract)
+    primitive.def_impl(partial(apply_primitive, primitive))
+    mlir.register_lowering(primitive, mlir.lower_fun(closed, multiple_results=True))
+    mlir.register_lowering(primitive, mlir.lower_fun(native, multiple_results=True), platform="cpu")
+    batching.primitive_batchers[primitive] = batch
+    # The kernel's partitioning asks for the devices, and hides in the lowering, where JAX does not look.
+    prim_requires_devices_during_lowering.add(primitive)
+    return primitive
+
+
+def known(t: Any) -> bool:
+    """Tell whether a tangent or cotangent is more than a symbolic zero, or nothing."""
+    return t is not None and not isinstance(t, ad.Zero)
+
+
+def like(x: Any, shape: Shape) -> ShapedArray:
+    """Return the abstract array of another shape and the same dtype."""
+    return ShapedArray(shape, x.dtype)
+
+
+def broadcast(x: Array, shape: Shape | None) -> Array:
+    """Return x of the shape, or as it is."""
+    return x if shape is None or x.shape == shape else jnp.broadcast_to(x, shape)
+
+
+def summed_to(t: Any, shape: Shape) -> Any:
+    """Sum t over the axes that have length 1 in the shape, and longer ones in t."""
+    if not known(t):
+        return t
+    axes = tuple(i for i, (m, n) in enumerate(zip(t.shape, shape, strict=True)) if m != n)
+    return jnp.sum(t, axes, keepdims=True) if axes else t

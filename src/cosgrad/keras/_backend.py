@@ -1,0 +1,80 @@
+"""The face of the framework that Keras runs on, and Keras's weights and masks in our terms."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, Final
+
+import keras
+from keras import ops
+from keras.src.backend.common.masking import get_keras_mask as mask_of
+
+from cosgrad.spec import Face
+
+__all__ = ["NAMES", "as_tensors", "backend", "excluding", "mask_of", "values", "weights_of"]
+
+_FACES: Final = ("torch", "jax", "tensorflow")
+FACE: Final = Face("axis", "tensor")
+NAMES: Final = ("y_true", "y_pred")
+
+
+@dataclass(frozen=True)
+class Backend:
+    """What losses and metrics ask of a face."""
+
+    cosine: Callable[..., Any]
+    reduced: Callable[..., Any]
+
+
+def backend() -> Backend:
+    """Return the face of Keras's backend."""
+    name = keras.backend.backend()
+    if name not in _FACES:
+        raise ImportError(f"cosgrad.keras runs on the Keras backends {', '.join(_FACES)}, not on {name}")
+    import_module(f"cosgrad.{name}")  # says what is missing
+    return Backend(
+        import_module(f"cosgrad.{name}._similarity").cosine, import_module(f"cosgrad.{name}._losses").reduced
+    )
+
+
+def as_tensors(y_true: Any, y_pred: Any, dtype: str) -> tuple[Any, Any]:
+    """Return both in the dtype, or say that they are not of one rank."""
+    x, y = ops.convert_to_tensor(y_true, dtype=dtype), ops.convert_to_tensor(y_pred, dtype=dtype)
+    if len(x.shape) != len(y.shape):
+        raise ValueError(
+            f"y_true of shape {tuple(x.shape)} and y_pred of shape {tuple(y.shape)} must be of one rank"
+        )
+    return x, y
+
+
+def values(what: str, y_true: Any, y_pred: Any, axis: int, weighted: bool) -> Any:
+    """Return S or D of each pair of vectors; with weights, rows whose cotangent is 0 have gradient 0."""
+    return backend().cosine(what, NAMES, y_true, y_pred, axis, 0.0, skip_zero=weighted)
+
+
+def weights_of(losses: Any, sample_weight: Any, mask: Any) -> Any:
+    """Return the product of weights and mask, given per vector or per sample, as one per vector; or None."""
+    parts = [
+        _fitted(name, ops.cast(ops.convert_to_tensor(w), losses.dtype), losses)
+        for name, w in (("sample_weight", sample_weight), ("the mask of y_pred", mask))
+        if w is not None
+    ]
+    return ops.broadcast_to(math.prod(parts), ops.shape(losses)) if parts else None
+
+
+def _fitted(name: str, w: Any, losses: Any) -> Any:
+    """Return the weights with the rank of the losses: their axes are the losses' first ones."""
+    shape = tuple(losses.shape)
+    if len(w.shape) == len(shape) + 1 and w.shape[-1] == 1:
+        w = ops.squeeze(w, -1)
+    if len(w.shape) < len(shape):
+        w = ops.reshape(w, (*ops.shape(w), *(1,) * (len(shape) - len(w.shape))))
+    if not any(n is None for n in (*w.shape, *shape)):
+        FACE.check_fits(name, tuple(w.shape), shape)
+    return w
+
+
+def excluding(losses: Any, weights: Any) -> Any:
+    """Return the losses with 0 where a weight of 0 meets what is not finite."""
+    return ops.where((weights == 0) & ~ops.isfinite(losses), ops.zeros_like(losses), losses)

@@ -1,0 +1,139 @@
+"""Losses of Keras."""
+
+from typing import Any, ClassVar, Final
+
+import keras
+from keras import ops
+
+from cosgrad.closed import DISTANCE, SIMILARITY
+from cosgrad.keras._backend import as_tensors, backend, mask_of, values, weights_of
+
+# Keras's word for a reduction, and ours.
+_REDUCTIONS: Final = {
+    "sum_over_batch_size": "mean",
+    "mean": "mean",
+    "mean_with_sample_weight": "weighted_mean",
+    "sum": "sum",
+    "none": "none",
+    None: "none",
+}
+
+
+class _Cosine(keras.losses.Loss):
+    """A loss per vector, weighted and reduced in Keras's terms, where a weight of 0 excludes its row."""
+
+    what: ClassVar[str]
+    sign: ClassVar[float] = 1.0
+
+    def __init__(
+        self,
+        axis: int = -1,
+        reduction: str | None = "sum_over_batch_size",
+        name: str | None = None,
+        dtype: Any = None,
+    ) -> None:
+        if reduction not in _REDUCTIONS:
+            raise ValueError(f"reduction={reduction!r} must be one of {', '.join(map(repr, _REDUCTIONS))}")
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
+        self.axis = axis
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """Return the loss of each pair of vectors."""
+        return self._losses(y_true, y_pred, weighted=False)
+
+    def _losses(self, y_true: Any, y_pred: Any, weighted: bool) -> Any:
+        return self.sign * values(self.what, y_true, y_pred, self.axis, weighted)
+
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        """Return the loss, weighted and reduced."""
+        mask = mask_of(y_pred)
+        with keras.name_scope(self.name):
+            x, y = as_tensors(y_true, y_pred, self.dtype)
+            losses = self._losses(x, y, weighted=not (sample_weight is None and mask is None))
+            weights = weights_of(losses, sample_weight, mask)
+            reduction = _REDUCTIONS[self.reduction]
+            if mask is not None and reduction == "mean":  # over what the mask leaves
+                left = ops.mean(ops.cast(mask, losses.dtype))
+                weights = ops.where(
+                    left == 0, ops.zeros_like(weights), weights / ops.where(left == 0, 1, left)
+                )
+            return _per_replica(backend().reduced(losses, weights, reduction), reduction)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return what makes the same loss again."""
+        return {**super().get_config(), "axis": self.axis, "dtype": self.dtype}
+
+
+@keras.saving.register_keras_serializable(package="cosgrad.losses")
+class CosineDistance(_Cosine):
+    """The cosine distance D = 1 - S of `y_true` and `y_pred`, from 0 (they agree) to 2 (they are opposite).
+
+    Exact also where they nearly agree, and so is its gradient. A zero vector has D = 1 and gradient 0.
+
+    Args:
+        axis: Axis of the vectors.
+        reduction: "sum_over_batch_size" or "mean", over the number of vectors (of those that the mask
+            leaves); "mean_with_sample_weight", over the sum of the weights; "sum"; "none" or None.
+        name: Name of the loss.
+        dtype: Dtype, or policy, to which both arguments are cast; `keras.backend.floatx()` if not given.
+
+    Raises:
+        ValueError: The reduction is none of these; in a call, shapes do not fit or the axis does not exist.
+
+    In a call, `sample_weight` has one weight per vector or per sample; a zero, or the mask of `y_pred`,
+    excludes its vectors, NaN or not.
+
+    Example:
+        >>> loss = CosineDistance()
+        >>> y_true, y_pred = [[1.0, 4.0, 5.0], [5.0, 5.0, 7.0]], [[3.0, 2.0, 5.0], [3.0, 2.0, 7.0]]
+        >>> print(f"{float(loss(y_true, y_pred)):.7f}")
+        0.0771687
+    """
+
+    what = DISTANCE
+
+    def __init__(
+        self,
+        axis: int = -1,
+        reduction: str | None = "sum_over_batch_size",
+        name: str | None = "cosine_distance",
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(axis, reduction, name, dtype)
+
+
+@keras.saving.register_keras_serializable(package="cosgrad.losses")
+class CosineSimilarity(_Cosine):
+    """Minus the cosine similarity of `y_true` and `y_pred`, as `keras.losses.CosineSimilarity`: -1 is best.
+
+    Within [-1, 1] and right to the last bit. A zero vector has S = 0 and gradient 0. The arguments, the rules
+    for weights and masks, and what is raised, are those of `CosineDistance`. Near -1 its last bit is 6e-8 in
+    float32: prefer `CosineDistance`, whose gradient is the same.
+
+    Example:
+        >>> loss = CosineSimilarity()
+        >>> print(f"{float(loss([[3.0, 4.0]], [[4.0, 3.0]])):.2f}")
+        -0.96
+    """
+
+    what = SIMILARITY
+    sign = -1.0
+
+    def __init__(
+        self,
+        axis: int = -1,
+        reduction: str | None = "sum_over_batch_size",
+        name: str | None = "cosine_similarity",
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(axis, reduction, name, dtype)
+
+
+def _per_replica(loss: Any, reduction: str) -> Any:
+    """Return a replica's part of the mean: the gradients of replicas are added up by `tf.distribute`."""
+    if keras.backend.backend() != "tensorflow" or reduction in ("none", "sum"):
+        return loss
+    import tensorflow as tf
+
+    replicas = tf.distribute.get_strategy().num_replicas_in_sync
+    return loss / replicas if replicas > 1 else loss

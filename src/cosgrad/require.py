@@ -1,0 +1,47 @@
+"""The one sentence that a missing or an old framework deserves."""
+
+import importlib
+import re
+from types import ModuleType
+
+_NAMES = {"jax": "JAX", "keras": "Keras", "tensorflow": "TensorFlow", "torch": "PyTorch"}
+
+
+def require(module: str, extra: str, at_least: str | None = None) -> ModuleType:
+    """Import and return a framework for its face, `cosgrad.<module>`.
+
+    Args:
+        module: The framework's name as it is imported.
+        extra: The extra of this package that installs it.
+        at_least: The oldest version that the face works with, as "2.16".
+
+    Raises:
+        ImportError: The framework is not installed, or too old.
+
+    Example:
+        >>> require("sqlite3", "numpy").__name__
+        'sqlite3'
+        >>> require("no_such_framework", "all")
+        Traceback (most recent call last):
+            ...
+        ImportError: cosgrad.no_such_framework needs no_such_framework, which is not installed: \
+pip install "cosgrad[all]"
+    """
+    name = _NAMES.get(module, module)
+    install = f'pip install "cosgrad[{extra}]"'
+    try:
+        framework = importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name != module:
+            raise  # it is installed, and something that it needs is not
+        raise ImportError(f"cosgrad.{module} needs {name}, which is not installed: {install}") from None
+    version = getattr(framework, "__version__", "")
+    if at_least is not None and _numbers(version) < _numbers(at_least):
+        raise ImportError(
+            f"cosgrad.{module} needs {name} {at_least} or newer, and {version} is installed: {install}"
+        )
+    return framework
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(n) for n in re.findall(r"\d+", version)[:2])

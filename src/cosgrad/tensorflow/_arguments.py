@@ -1,0 +1,88 @@
+"""TensorFlow's conventions for arguments."""
+
+import operator
+from collections.abc import Callable
+from typing import Any, Final, ParamSpec
+
+import tensorflow as tf
+
+from cosgrad.spec import Face
+
+FACE: Final = Face("axis", "tensor")
+FLOATS: Final = (tf.float16, tf.bfloat16, tf.float32, tf.float64)
+FLOAT_NAMES: Final = "float16, bfloat16, float32 or float64"
+
+Names = tuple[str, str]
+P = ParamSpec("P")
+
+
+def plain(function: Callable[P, Any]) -> Callable[P, Any]:
+    """Keep AutoGraph from rewriting a function, which has nothing to gain here and takes seconds."""
+    wrapped: Callable[P, Any] = tf.autograph.experimental.do_not_convert(function)
+    return wrapped
+
+
+def as_tensor(name: str, x: Any, hint: tf.DType = tf.float32) -> Any:
+    """Return x as a tensor of floats; Python's numbers and lists of them take the dtype of the hint."""
+    t = as_dense(name, x, hint)
+    if t.dtype not in FLOATS:
+        raise FACE.refuse_dtype(name, t.dtype.name, f"floating, that is {FLOAT_NAMES}")
+    return t
+
+
+def as_dense(name: str, x: Any, hint: tf.DType) -> Any:
+    """Return x as a tensor; Python's numbers and lists take the dtype of the hint where it holds them."""
+    if isinstance(x, tf.RaggedTensor | tf.SparseTensor):
+        raise TypeError(f"{name} is a {type(x).__name__}, must be dense")
+    return tf.convert_to_tensor(x) if hasattr(x, "dtype") else tf.convert_to_tensor(x, dtype_hint=hint)
+
+
+def as_pair(names: Names, x: Any, y: Any) -> tuple[Any, Any]:
+    """Return both as tensors of one dtype. TensorFlow does not promote, and neither is anything here."""
+    if not getattr(tf.Tensor, "_USE_EQUALITY", True):
+        raise RuntimeError("cosgrad.tensorflow compares tensors: call tf.compat.v1.enable_tensor_equality()")
+    if hasattr(x, "dtype") or not hasattr(y, "dtype"):
+        a = as_tensor(names[0], x)
+        b = as_tensor(names[1], y, a.dtype)
+    else:
+        b = as_tensor(names[1], y)
+        a = as_tensor(names[0], x, b.dtype)
+    if a.dtype != b.dtype:
+        raise FACE.dtype_error(
+            f"{names[0]} is of dtype {a.dtype.name} and {names[1]} of dtype {b.dtype.name}, must be of one:"
+            " TensorFlow does not promote"
+        )
+    return a, b
+
+
+def check_axis(axis: int, rank: int | None) -> int:
+    """Return the axis counted from the front, or as it is where the rank is not known yet."""
+    return operator.index(axis) if rank is None else FACE.check_axis(axis, rank)
+
+
+def broadcast(names: Names, x: Any, y: Any) -> Any:
+    """Return the shape to which both broadcast, as far as it is known."""
+    if x.shape.rank is None or y.shape.rank is None:
+        return tf.TensorShape(None)
+    a, b = tuple(x.shape), tuple(y.shape)
+    rank = max(len(a), len(b))
+    shape = []
+    for m, n in zip((1,) * (rank - len(a)) + a, (1,) * (rank - len(b)) + b, strict=True):
+        if m is not None and n is not None and m != n and m != 1 and n != 1:
+            FACE.check_broadcast(names[0], a, names[1], b)
+        # An unknown length may be 1, so only a length above 1 is sure to be the result's.
+        shape.append(n if m == 1 or (m is None and n != 1) else m)
+    return tf.TensorShape(shape)
+
+
+def without_axis(shape: Any, axis: int) -> Any:
+    """Return the shape without the axis. A scalar has none."""
+    if shape.rank is None:
+        return shape
+    return shape[:axis].concatenate(shape[axis + 1 :]) if shape.rank else shape
+
+
+def check_fits(name: str, t: Any, batch: Any) -> None:
+    """Refuse what enlarges the losses, as far as their shape is known; the rest is for the run to find."""
+    if t.shape.is_fully_defined() and batch.is_fully_defined():
+        FACE.check_fits(name, tuple(t.shape), tuple(batch))

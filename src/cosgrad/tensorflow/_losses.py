@@ -1,0 +1,151 @@
+"""The losses: distances, weighted and reduced."""
+
+from typing import Any
+
+import tensorflow as tf
+
+from cosgrad import spec
+from cosgrad.closed import BOTH, DISTANCE
+from cosgrad.tensorflow import _closed
+from cosgrad.tensorflow._arguments import (
+    FACE,
+    as_dense,
+    as_pair,
+    broadcast,
+    check_axis,
+    check_fits,
+    plain,
+    without_axis,
+)
+from cosgrad.tensorflow._array import OPS, wide
+from cosgrad.tensorflow._similarity import cosine
+
+
+@plain
+def cosine_distance_loss(
+    labels: Any,
+    predictions: Any,
+    *,
+    axis: int = -1,
+    weights: Any = None,
+    reduction: str = "mean",
+    assume_normalized: bool = False,
+) -> Any:
+    r"""Return the mean of the cosine distances D = 1 - S of labels and predictions.
+
+    Args:
+        labels: Anything `tf.convert_to_tensor` takes, as in `cosine_similarity`.
+        predictions: Tensor of the same dtype that broadcasts with the labels.
+        axis: Axis of the vectors, counted in the broadcast shape.
+        weights: Tensor or number that broadcasts to the shape of the distances and does not enlarge it.
+            Differentiable. A zero excludes its row, NaN or not: it adds 0 to the loss and its gradient is 0.
+        reduction: "none"; "sum"; "mean", over the number of vectors; "weighted_mean", over the sum of the
+            weights; "nonzero_mean", over the number of weights that are not 0. Over nothing it is 0, with
+            gradient 0.
+        assume_normalized: Take 1 - <labels, predictions> for the distance: right for unit vectors only.
+
+    Returns:
+        A scalar, or the weighted distances for "none", of the dtype of labels and predictions. No eps floors
+        anything: a zero vector has distance 1 and gradient 0.
+
+    Raises:
+        ValueError: The reduction is none of these, shapes do not fit, or the axis does not exist. Where
+            shapes are not known while tracing, the run says so as a `tf.errors.InvalidArgumentError`.
+        TypeError: An argument is complex or of another dtype that is not served, or the dtypes differ.
+
+    Example:
+        >>> labels, predictions = [[1.0, 4.0, 5.0], [5.0, 5.0, 7.0]], [[3.0, 2.0, 5.0], [3.0, 2.0, 7.0]]
+        >>> print(cosine_distance_loss(labels, predictions).numpy())
+        0.0771687
+        >>> print(cosine_distance_loss(labels, predictions, assume_normalized=True).numpy())  # they are not
+        -54.0
+    """
+    spec.check_reduction(reduction)
+    names = ("labels", "predictions")
+    if not assume_normalized:
+        D = cosine(DISTANCE, names, labels, predictions, axis, skip_zero=weights is not None)
+        return reduced(D, None if weights is None else _weights(weights, D), reduction)
+    x, y = as_pair(names, labels, predictions)
+    shape = broadcast(names, x, y)
+    axis = check_axis(axis, shape.rank)
+    if weights is None:
+        return reduced(_closed.unit_distance(x, y, axis, None), None, reduction)
+    with tf.name_scope("shape"):
+        D = tf.stop_gradient(_closed.unit_distance(x, y, axis, None))
+    D.set_shape(without_axis(shape, axis))
+    w = _weights(weights, D)
+    D = _closed.unit_distance(x, y, axis, tf.broadcast_to(w, tf.shape(D)))
+    return reduced(D, w, reduction)
+
+
+@plain
+def cosine_embedding_loss(
+    x1: Any, x2: Any, target: Any, *, margin: float = 0.0, reduction: str = "mean"
+) -> Any:
+    r"""Return the mean of D where the target is +1, and of max(0, S - margin) where it is -1.
+
+    Args:
+        x1: Tensor (N, D), (D,) or of any other batch shape; the vectors are along the last axis.
+        x2: Tensor of the same dtype that broadcasts with x1.
+        target: Tensor of +1 and -1 that broadcasts to the shape of the losses and does not enlarge it. Other
+            values are refused where they can be seen: not in a `tf.function`.
+        margin: Similarity up to which a pair with target -1 costs nothing.
+        reduction: As in `cosine_distance_loss`, with all weights 1.
+
+    Returns:
+        A scalar, or the losses for "none", of the dtype of x1 and x2.
+
+    Raises:
+        ValueError: The target holds something else, or as `cosine_distance_loss`.
+        TypeError: As `cosine_distance_loss`.
+
+    Example:
+        >>> x1, x2 = [[3.0, 4.0], [3.0, 4.0]], [[4.0, 3.0], [4.0, 3.0]]
+        >>> print(cosine_embedding_loss(x1, x2, [1, -1], margin=0.5, reduction="none").numpy().round(6))
+        [0.04 0.46]
+    """
+    spec.check_reduction(reduction)
+    S, D = cosine(BOTH, ("x1", "x2"), x1, x2, -1)
+    t = _real("target", target, S)
+    check_fits("target", t, D.shape)
+    if tf.executing_eagerly():
+        _check_target(t)
+    m = tf.cast(margin, S.dtype)
+    zero = tf.zeros((), S.dtype)
+    losses = tf.where(_fitted(t, D) > 0, D, tf.where(m >= S, zero, S - m))
+    return reduced(losses, None, reduction)
+
+
+def reduced(losses: Any, weights: Any, reduction: str) -> Any:
+    """Reduce; where shapes are not known yet the numbers of losses and weights are tensors."""
+    if losses.shape.is_fully_defined() and (weights is None or weights.shape.is_fully_defined()):
+        return spec.reduce(OPS, losses, weights, reduction)
+    n = tf.cast(tf.maximum(tf.size(losses), 1), tf.float64)
+    return spec.reduce(OPS, losses, weights, reduction, (n, n))
+
+
+def _real(name: str, t: Any, losses: Any) -> Any:
+    """Return weights or targets as a tensor; a number has more digits than a half type."""
+    t = as_dense(name, t, wide(losses.dtype))
+    if not (t.dtype.is_floating or t.dtype.is_integer or t.dtype.is_bool):
+        raise FACE.refuse_dtype(name, t.dtype.name, "real")
+    return t
+
+
+def _weights(weights: Any, losses: Any) -> Any:
+    w = _real("weights", weights, losses)
+    check_fits("weights", w, losses.shape)
+    return _fitted(w, losses)
+
+
+def _fitted(t: Any, losses: Any) -> Any:
+    """Return what does not enlarge the losses; where shapes are not known yet the run finds out."""
+    known = t.shape.is_fully_defined() and losses.shape.is_fully_defined()
+    return t if known else tf.broadcast_to(t, tf.shape(losses))
+
+
+def _check_target(target: Any) -> None:
+    t = target.numpy()
+    wrong = t[(t != 1) & (t != -1)]
+    if wrong.size:
+        raise spec.refuse_target(wrong.flat[0].item())

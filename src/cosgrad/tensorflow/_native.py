@@ -1,0 +1,106 @@
+"""The native operations, and who runs them.
+
+In eager mode the tensors tell the device. In a graph nobody knows it, nor whether XLA will compile the graph,
+so both ways are written down and `DeviceIndex` chooses when it is known: the core on a CPU, the closed forms
+elsewhere.
+"""
+
+import struct
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Final
+
+import tensorflow as tf
+
+from cosgrad import _native
+from cosgrad.closed import BOTH, DISTANCE, SIMILARITY, Rule
+from cosgrad.tensorflow._arguments import Names
+
+
+def _load() -> Any:
+    path = Path(_native.__file__).with_name("_tensorflow.so")
+    if not path.exists():
+        raise ImportError(
+            "cosgrad.tensorflow needs the operations of cosgrad/_tensorflow.so, built on Linux only"
+        )
+    return tf.load_op_library(str(path))
+
+
+OPERATIONS: Final = _load()
+_COSINE: Final = {
+    SIMILARITY: OPERATIONS.cosgrad_similarity,
+    DISTANCE: OPERATIONS.cosgrad_distance,
+    BOTH: OPERATIONS.cosgrad_similarity_and_distance,
+}
+
+
+@lru_cache
+def eps_bits(eps: float) -> int:
+    """Return a float64 as the integer of the same bits: kernels cannot read attributes of that type."""
+    bits: int = struct.unpack("<q", struct.pack("<d", eps))[0]
+    return bits
+
+
+@lru_cache
+def eps_of(bits: int) -> float:
+    """Return what `eps_bits` was given."""
+    eps: float = struct.unpack("<d", struct.pack("<q", bits))[0]
+    return eps
+
+
+def cosine(x: Any, y: Any, rule: Rule, names: Names) -> Any:
+    """Return S, D or both."""
+    out = _COSINE[rule.what](
+        x,
+        y,
+        axis=rule.axis,
+        eps_bits=eps_bits(rule.eps),
+        x_name=names[0],
+        y_name=names[1],
+        skip_zero=rule.skip_zero,
+    )
+    return tuple(out) if rule.what == BOTH else out
+
+
+def gradient(x: Any, y: Any, g: Any, rule: Rule, need_x: bool, need_y: bool) -> tuple[Any, ...]:
+    """Return the gradients that are needed."""
+    options = {
+        "axis": rule.axis,
+        "eps_bits": eps_bits(rule.eps),
+        "negate": rule.negate,
+        "skip_zero": rule.skip_zero,
+    }
+    if need_x and need_y:
+        return tuple(OPERATIONS.cosgrad_gradient(x, y, g, **options))
+    one = OPERATIONS.cosgrad_gradient_x if need_x else OPERATIONS.cosgrad_gradient_y
+    return (one(x, y, g, **options),)
+
+
+def tangent(x: Any, y: Any, u: Any, v: Any, rule: Rule) -> Any:
+    """Return the derivative along (u, v); a direction of shape (0,) stands for zeros."""
+    return OPERATIONS.cosgrad_tangent(
+        x, y, u, v, axis=rule.axis, eps_bits=eps_bits(rule.eps), negate=rule.negate
+    )
+
+
+def normalize(x: Any, axis: int, eps: float) -> Any:
+    """Return the unit vectors."""
+    return OPERATIONS.cosgrad_normalize(x, axis=axis, eps_bits=eps_bits(eps))
+
+
+def normalize_gradient(x: Any, g: Any, axis: int, eps: float) -> Any:
+    """Return the product of g with the derivative of `normalize`."""
+    return OPERATIONS.cosgrad_normalize_gradient(x, g, axis=axis, eps_bits=eps_bits(eps))
+
+
+def runs_on(*tensors: Any) -> bool:
+    """Tell whether this is eager mode and the core can read all these tensors where they are."""
+    return tf.executing_eagerly() and all("CPU" in t.device for t in tensors)
+
+
+def choose(native: Callable[[], Any], closed: Callable[[], Any]) -> tuple[Any, ...]:
+    """Return what the operations give where they run, and the closed forms elsewhere."""
+    if tf.executing_eagerly():
+        return tuple(closed())
+    return tuple(tf.switch_case(tf.raw_ops.DeviceIndex(device_names=["CPU"]), [native, closed]))

@@ -1,0 +1,150 @@
+"""The primitives' closed forms, which other platforms run, held to what those promise."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax_cases import close, matrices
+
+import cosgrad.numpy as N
+from cosgrad.closed import BOTH, DISTANCE, SIMILARITY, Rule
+from cosgrad.jax import _normalize, _primitives
+from cosgrad.verify import bounds, inputs
+from cosgrad.verify.ulp import FORMATS, errors
+
+
+@pytest.fixture(params=[2, 17, 4096])
+def batch(request, dtype_name, seed):
+    return inputs.ordinary(seed, request.param, dtype_name, 27)
+
+
+@pytest.fixture
+def arrays(batch, dtype):
+    return [jnp.asarray(getattr(batch, k), dtype) for k in "xyuvg"]
+
+
+@pytest.fixture(params=[1, 2], ids=["x64", "narrow"])
+def slack(request, batch):
+    """Without float64 the rounding of float32 comes on top."""
+    if request.param == 2 and batch.dtype == "float64":
+        pytest.skip("there is no float64")
+    with jax.enable_x64(request.param == 1):
+        yield request.param
+
+
+def closed(form, *arrays, **params):
+    """Run the closed form of a primitive, compiled as elsewhere."""
+    return jax.jit(partial(form, **params))(*arrays)
+
+
+def test_values(batch, arrays, slack):
+    """S within 8 ulp and 2^-20; D within 2^-22 over the angle, relative, and the rounding to the dtype."""
+    x, y, *_ = arrays
+    S, D = (
+        np.asarray(t, np.float64) for t in closed(_primitives._cosine_closed, x, y, rule=Rule(1, 0.0, BOTH))
+    )
+    true = np.array([float(t) for t in batch.similarities])
+    f = FORMATS[batch.dtype]
+    assert np.all(np.abs(S - true) <= 16 * f.unit * np.abs(true) + 2.0**-20)
+    true = np.array([float(t) for t in batch.distances])
+    angle = np.array([float(p.angle) for p in batch.pairs])
+    rounding = f.unit if f.digits < 24 else 0.0
+    excess = np.abs(D - true) - true * (slack * 2.0**-22 / angle + rounding) - f.least / 2
+    assert np.all(excess[angle > 1e-2] <= 0)
+
+
+@pytest.mark.parametrize("batch", [2, 17], indirect=True)
+@pytest.mark.parametrize("what", [SIMILARITY, DISTANCE])
+def test_derivatives(batch, arrays, slack, what):
+    """Nothing is worse than the plain formula in the dtype itself."""
+    x, y, u, v, g = arrays
+    rule, bound, sign = (
+        Rule(1, 0.0, what),
+        bounds.textbook(batch.dtype, batch.n),
+        1 if what == SIMILARITY else -1,
+    )
+    gx, gy = closed(_primitives._gradient_closed, x, y, sign * g, rule=rule, x_shape=x.shape, y_shape=y.shape)
+    (only,) = closed(_primitives._gradient_closed, x, y, sign * g, rule=rule, x_shape=None, y_shape=y.shape)
+    (J,) = closed(_primitives._tangent_closed, x, y, u, v, rule=rule, has_u=True, has_v=True)
+    truth = batch.gradients
+    rows = [
+        (gx, truth.true[0], truth.scale[0]),
+        (gy, truth.true[1], truth.scale[1]),
+        (sign * J, *batch.totals),
+    ]
+    ratios = [excess(batch, *row, bound) for row in rows]
+    assert max(ratios) <= 1
+    np.testing.assert_array_equal(only, gy)
+    assert [t.dtype for t in (gx, gy, J)] == [x.dtype] * 3
+
+
+def excess(batch, got, true, scale, bound):
+    measured = errors(np.asarray(got, np.float64).ravel(), true, batch.dtype)
+    return float(np.max(measured.ulp / bound.allowed(measured.in_ulp(scale))))
+
+
+SHAPES = [
+    ((4, 5), (4, 5), 1),
+    ((1, 5), (4, 5), 1),
+    ((4, 1), (4, 5), 1),
+    ((5, 4), (5, 1), 0),
+    ((2, 1, 3), (1, 4, 3), 2),
+]
+SHAPES += [((0, 3), (1, 3), 1), ((4, 0), (4, 0), 1), ((4, 1), (4, 0), 1)]
+
+
+@pytest.mark.parametrize(("x", "y", "axis"), SHAPES, ids=str)
+def test_the_kernel_and_the_closed_form_are_one_function(x, y, axis, rng):
+    """In every shape, up to the rounding of float64."""
+    x, y, u, v = (jnp.asarray(rng.standard_normal(s)) for s in (x, y, x, y))
+    rule = Rule(axis, 0.0, DISTANCE)
+    g = jnp.asarray(rng.standard_normal(_primitives._cosine_shapes(x, y, rule=rule)[0]))
+    for name, args, options in [
+        ("cosine", (x, y), {}),
+        ("tangent", (x, y, u, v), {"has_u": True, "has_v": True}),
+        ("tangent", (x, y, v), {"has_u": False, "has_v": True}),
+        ("gradient", (x, y, g), {"x_shape": x.shape, "y_shape": y.shape}),
+    ]:
+        forms = (getattr(_primitives, f"_{name}_{by}") for by in ("closed", "native"))
+        got, expected = (closed(form, *args, rule=rule, **options) for form in forms)
+        close(got, expected, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("skip_zero", [False, True])
+def test_rows_that_are_not_finite(skip_zero, rng):
+    x, y = matrices(rng)
+    x = x.at[0, 0].set(jnp.nan).at[1, 1].set(jnp.inf).at[2].set(0)
+    g = jnp.array([0.0, 1.0, 1.0, 1.0])
+    rule = Rule(1, 0.0, SIMILARITY, skip_zero)
+    S = closed(_primitives._cosine_closed, x, y, rule=rule)[0]
+    np.testing.assert_array_equal(np.isnan(S), [True, True, False, False])
+    gx, gy = closed(_primitives._gradient_closed, x, y, g, rule=rule, x_shape=x.shape, y_shape=y.shape)
+    spoilt = [not skip_zero, True, False, False]
+    np.testing.assert_array_equal(np.isnan(gx).all(1), spoilt)
+    np.testing.assert_array_equal(np.isnan(gy).any(1), spoilt)
+    assert (gx[2] == 0).all()
+
+
+@pytest.mark.parametrize("batch", [2, 17], indirect=True)
+def test_unit_vectors(batch, arrays, slack):
+    x, _, u, *_ = arrays
+    eps = float(jnp.finfo(x.dtype).eps)
+    (a,) = closed(_normalize._closed, x, axis=1, eps=0.0)
+    (h,) = closed(_normalize._gradient_closed, x, u, axis=1, eps=0.0)
+    exact = N.normalize(np.asarray(batch.x))
+    np.testing.assert_allclose(np.asarray(a, np.float64), exact, rtol=4 * eps, atol=eps * 1e-2)
+    v, w = np.asarray(batch.x), np.asarray(batch.u)
+    norm = np.sqrt((v * v).sum(1, keepdims=True))
+    true = (w - (w * exact).sum(1, keepdims=True) * exact) / norm
+    scale = np.sqrt((w * w).sum(1, keepdims=True)) / norm
+    assert np.all(np.abs(np.asarray(h, np.float64) - true) <= 4 * eps * scale)
+
+
+def test_derivatives_of_the_closed_forms_themselves(rng):
+    """On a platform without the kernel, reverse mode may also go through the closed forms."""
+    x, y = matrices(rng)
+    rule = Rule(1, 0.0, DISTANCE, skip_zero=True)
+    g = jax.jit(jax.grad(lambda x: _primitives._cosine_closed(x, y, rule=rule)[0].sum()))(x)
+    close(g, N.cosine_similarity_grad(np.asarray(x), np.asarray(y), -np.ones(4))[0], rtol=1e-9, atol=1e-12)
