@@ -56,8 +56,9 @@ def pairs(draw: st.DrawFn, dtype: type) -> tuple[np.ndarray, np.ndarray, np.ndar
 
     def operand(own: tuple[int, ...]) -> np.ndarray:
         place = axis % len(shape) - (len(shape) - len(own))
-        own = [*(1,) * max(-place, 0), *own]  # whole vectors
-        own[max(place, 0)] = n
+        own = list(own)
+        if place >= 0 and (own[place] > 1 or draw(st.booleans())):
+            own[place] = n  # else one number stands for all of the vector
         scale = draw(st.sampled_from([1.0, 1.0, 0.0, 2.0**-20, 2.0**12, 2.0**-100, 2.0**90]))
         return scale * rng.standard_normal(own)
 

@@ -52,7 +52,7 @@ def check_device(names: tuple[str, str], x: Tensor, y: Tensor) -> None:
 
 
 def pair(names: tuple[str, str], x: Tensor, y: Tensor, dim: int) -> tuple[Tensor, Tensor, int]:
-    """Return both of one dtype and rank and equal along the axis, and the axis.
+    """Return both of one dtype and rank, and the axis.
 
     Only views and conversions of dtype are made; scalars become vectors of length 1.
     """
@@ -69,11 +69,8 @@ def pair(names: tuple[str, str], x: Tensor, y: Tensor, dim: int) -> tuple[Tensor
         return (x, y, axis) if shape else (x.unsqueeze(0), y.unsqueeze(0), axis)
     shape = FACE.check_broadcast(names[0], tuple(x.shape), names[1], tuple(y.shape))
     axis = FACE.check_axis(dim, len(shape))
-    return _align(x, shape, axis), _align(y, shape, axis), axis
+    return _align(x, len(shape)), _align(y, len(shape)), axis
 
 
-def _align(x: Tensor, shape: tuple[int, ...], axis: int) -> Tensor:
-    x = x[(None,) * (len(shape) - x.dim())] if x.dim() < len(shape) else x
-    if x.shape[axis] == shape[axis]:
-        return x
-    return x.expand(*x.shape[:axis], shape[axis], *x.shape[axis + 1 :])
+def _align(x: Tensor, rank: int) -> Tensor:
+    return x[(None,) * (rank - x.dim())] if x.dim() < rank else x

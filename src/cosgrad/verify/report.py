@@ -78,17 +78,19 @@ def worked(reports: Sequence[Report]) -> RenderableType:
 
 
 def faces(reports: Sequence[Report]) -> RenderableType:
-    """One line per check, one column per face."""
+    """One line per check, one column per face; what it asks where a terminal has room for it."""
     table = _plain("Checks, with the worst error in ulp")
     table.add_column("check", no_wrap=True)
-    table.add_column("what it asks", style="dim")
+    room = len(reports) <= 3
+    if room:
+        table.add_column("what it asks", style="dim")
     for r in reports:
         table.add_column(r.subject.name, no_wrap=True, min_width=8)
     rows = [{row.check: row for row in r.rows} for r in reports]
     names: dict[str, str] = {row.check: row.asks for r in reports for row in r.rows}
     for name, asks in names.items():
-        short = Text(asks, no_wrap=True, overflow="ellipsis")
-        table.add_row(name, short, *(_cell(by_name.get(name)) for by_name in rows))
+        short = [Text(asks, no_wrap=True, overflow="ellipsis")] if room else []
+        table.add_row(name, *short, *(_cell(by_name.get(name)) for by_name in rows))
     parts: list[RenderableType] = [table]
     parts += [_complaint(row) for r in reports for row in r.rows if row.verdict == "fail"]
     return Group(*parts)
@@ -108,7 +110,7 @@ def _complaint(row: Row) -> RenderableType:
 
 
 def errors(reports: Sequence[Report]) -> RenderableType:
-    """The worst error by dtype, over everything that was measured."""
+    """The worst error of the kernel by dtype, over everything that was measured."""
     quantities = {"S": "0.501", "D": "0.501", "gradients": "0.51"}
     table = _plain("Worst error by dtype, in ulp beyond what cancels")
     table.add_column("")
@@ -116,9 +118,10 @@ def errors(reports: Sequence[Report]) -> RenderableType:
     for q, bound in quantities.items():
         table.add_column(f"{q} ≤ {bound}", justify="right")
     for r in reports:
+        kernel = [row for row in r.rows if row.check != "closed forms"]
         for k, dtype in enumerate(FORMATS):
             seen = [
-                [row.worst[q][dtype] for row in r.rows if dtype in row.worst.get(q, {})] for q in quantities
+                [row.worst[q][dtype] for row in kernel if dtype in row.worst.get(q, {})] for q in quantities
             ]
             if any(seen):
                 table.add_row("" if k else r.subject.name, dtype, *(ulps(max(s)) if s else "·" for s in seen))
