@@ -98,3 +98,9 @@ def test_a_framework_that_is_too_old_is_named(name, module, old, needed):
     )
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert f"cosgrad.{name} needs {needed} or newer, and {old} is installed" in run.stdout
+
+
+def test_what_is_no_array_is_named_by_the_face_of_the_other():
+    torch = pytest.importorskip("torch")
+    with pytest.raises(TypeError, match="x2 is NoneType, must be a tensor"):
+        cosgrad.cosine_similarity(torch.ones(2), None)

@@ -40,9 +40,16 @@ def _framework(x: object) -> tuple[str, str, str, str]:
     return _NUMPY
 
 
+def _is_numpy(x: object) -> bool:
+    return type(x).__module__.partition(".")[0] == "numpy"
+
+
 def _face(arguments: dict[str, Any]) -> tuple[Any, str, str]:
     """Return the face of all arguments, and its words for an axis and for keeping it."""
     found = {name: _framework(x) for name, x in arguments.items()}
+    others = {name: f for name, f in found.items() if f is not _NUMPY}
+    if others and not any(_is_numpy(arguments[name]) for name in found.keys() - others.keys()):
+        found = others  # a number or a list is whatever the others' face takes it for
     if len(set(found.values())) > 1:
         of = ", ".join(f"{name} of {framework[0]}" for name, framework in found.items())
         raise TypeError(f"arguments of two frameworks: {of}; convert one of them")

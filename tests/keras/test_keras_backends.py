@@ -32,3 +32,11 @@ def test_an_unknown_backend_is_named() -> None:
     environment = {**os.environ, "KERAS_BACKEND": "numpy"}
     run = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
     assert "cosgrad.keras runs on the Keras backends torch, jax, tensorflow, not on numpy" in run.stderr
+
+
+def test_a_backend_that_is_missing_is_named() -> None:
+    program = "import sys; sys.modules['tensorflow'] = None; import cosgrad.keras"
+    environment = {**os.environ, "KERAS_BACKEND": "tensorflow"}
+    run = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
+    said = "cosgrad.keras needs Keras's backend, and tensorflow is not installed: install it"
+    assert said in run.stderr

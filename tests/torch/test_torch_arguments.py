@@ -63,7 +63,8 @@ ERRORS = {
     "integers": (
         lambda: C.cosine_similarity(X.int(), Y.bool()),
         (TypeError, RuntimeError),
-        f"x1 and x2 is of dtype torch.int32, must be floating in at least one, that is {FLOATS}",
+        "the promoted type of x1 and x2 is of dtype torch.int32, must be floating in at least one, "
+        f"that is {FLOATS}",
     ),
     "integers to normalize": (
         lambda: C.normalize(X.long()),

@@ -178,7 +178,6 @@ def test_ctrl_c_leaves_no_traceback_and_no_child():
         text=True,
         start_new_session=True,
     )
-    time.sleep(4)
     before = _children(child.pid)
     child.send_signal(signal.SIGINT)
     out, err = child.communicate(timeout=20)
@@ -189,9 +188,14 @@ def test_ctrl_c_leaves_no_traceback_and_no_child():
 
 
 def _children(pid):
+    """The processes that a process has started, once there are any."""
     if not Path("/proc").exists():
         pytest.skip("needs /proc")
-    return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    for _ in range(600):
+        if children := Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+            return children
+        time.sleep(0.1)
+    return []
 
 
 def test_a_child_does_not_outlive_its_parent():
@@ -202,7 +206,6 @@ def test_a_child_does_not_outlive_its_parent():
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    time.sleep(4)
     orphans = _children(child.pid)
     assert orphans
     child.kill()

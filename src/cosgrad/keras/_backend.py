@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any, Final
+from typing import Any, Final, ParamSpec
 
 import keras
 from keras import ops
@@ -12,11 +12,12 @@ from keras.src.backend.common.masking import get_keras_mask as mask_of
 
 from cosgrad.spec import Face
 
-__all__ = ["NAMES", "as_tensors", "backend", "excluding", "mask_of", "values", "weights_of"]
+__all__ = ["NAMES", "as_tensors", "backend", "excluding", "mask_of", "plain", "values", "weights_of"]
 
 _FACES: Final = ("torch", "jax", "tensorflow")
 FACE: Final = Face("axis", "tensor")
 NAMES: Final = ("y_true", "y_pred")
+P = ParamSpec("P")
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,16 @@ def backend() -> Backend:
     )
 
 
+def plain(function: Callable[P, Any]) -> Callable[P, Any]:
+    """Keep TensorFlow's AutoGraph from rewriting a function: it takes seconds and warns of what it cannot."""
+    if keras.backend.backend() != "tensorflow":
+        return function
+    import tensorflow as tf
+
+    wrapped: Callable[P, Any] = tf.autograph.experimental.do_not_convert(function)
+    return wrapped
+
+
 def as_tensors(y_true: Any, y_pred: Any, dtype: str) -> tuple[Any, Any]:
     """Return both in the dtype, or say that they are not of one rank."""
     x, y = ops.convert_to_tensor(y_true, dtype=dtype), ops.convert_to_tensor(y_pred, dtype=dtype)
@@ -50,6 +61,7 @@ def as_tensors(y_true: Any, y_pred: Any, dtype: str) -> tuple[Any, Any]:
 
 def values(what: str, y_true: Any, y_pred: Any, axis: int, weighted: bool) -> Any:
     """Return S or D of each pair of vectors; with weights, rows whose cotangent is 0 have gradient 0."""
+    FACE.check_axis(axis, len(y_pred.shape))  # in Keras's words
     return backend().cosine(what, NAMES, y_true, y_pred, axis, 0.0, skip_zero=weighted)
 
 

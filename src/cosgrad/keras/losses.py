@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from cosgrad.closed import DISTANCE, SIMILARITY
-from cosgrad.keras._backend import as_tensors, backend, mask_of, values, weights_of
+from cosgrad.keras._backend import as_tensors, backend, mask_of, plain, values, weights_of
 
 # Keras's word for a reduction, and ours.
 _REDUCTIONS: Final = {
@@ -37,6 +37,7 @@ class _Cosine(keras.losses.Loss):
         super().__init__(name=name, reduction=reduction, dtype=dtype)
         self.axis = axis
 
+    @plain
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """Return the loss of each pair of vectors."""
         return self._losses(y_true, y_pred, weighted=False)
@@ -44,6 +45,7 @@ class _Cosine(keras.losses.Loss):
     def _losses(self, y_true: Any, y_pred: Any, weighted: bool) -> Any:
         return self.sign * values(self.what, y_true, y_pred, self.axis, weighted)
 
+    @plain
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         """Return the loss, weighted and reduced."""
         mask = mask_of(y_pred)

@@ -9,7 +9,7 @@ import keras
 from keras import ops
 
 from cosgrad.closed import DISTANCE, SIMILARITY
-from cosgrad.keras._backend import as_tensors, excluding, mask_of, values, weights_of
+from cosgrad.keras._backend import as_tensors, excluding, mask_of, plain, values, weights_of
 
 
 class _Cosine(keras.metrics.Mean):
@@ -23,6 +23,7 @@ class _Cosine(keras.metrics.Mean):
         self.axis = axis
         self._direction = self.direction  # for callbacks that ask whether more is better
 
+    @plain
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Add a batch.
 

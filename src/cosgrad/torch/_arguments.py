@@ -40,7 +40,9 @@ def promote(names: tuple[str, str], x: Tensor, y: Tensor) -> tuple[Tensor, Tenso
     dtype = torch.promote_types(x.dtype, y.dtype)
     if dtype not in FLOATS:
         raise FACE.refuse_dtype(
-            " and ".join(names), dtype, f"floating in at least one, that is {FLOAT_NAMES}"
+            f"the promoted type of {' and '.join(names)}",
+            dtype,
+            f"floating in at least one, that is {FLOAT_NAMES}",
         )
     return x.to(dtype), y.to(dtype)
 

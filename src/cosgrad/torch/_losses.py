@@ -82,7 +82,7 @@ def cosine_distance_loss(
 
 
 def cosine_embedding_loss(
-    x1: Tensor, x2: Tensor, target: Tensor, *, margin: float = 0.0, reduction: str = "mean"
+    x1: Tensor, x2: Tensor, target: Tensor, margin: float = 0.0, *, reduction: str = "mean"
 ) -> Tensor:
     r"""Return the mean of D where the target is +1, and of max(0, S - margin) where it is -1.
 

@@ -74,6 +74,8 @@ def _subjects(o: Options) -> list[Subject]:
         return [Subject(name, seed=o.seed, thorough=o.thorough) for name in _faces(o.faces or "all")]
     if o.faces is not None:
         raise TargetError(f"--faces {o.faces} chooses this package's own faces, and --target is none of them")
+    if ":" not in o.target:
+        raise TargetError(f"--target {o.target} must be MODULE:FUNCTION")
     framework = o.framework or "torch"
     adapters.require(framework)
     return [Subject(framework, o.target, o.quantity, o.signature, o.seed, o.thorough)]

@@ -30,7 +30,7 @@ class Worked:
 
 
 def by_face(framework: str) -> Worked:
-    """As the package computes them in float64, the loss in float32."""
+    """As the package computes them in float64."""
     f = adapters.face(framework, "similarity")
     x, y, u, v = (np.array([t]) for t in (X, Y, U, V))
     gx, gy = f.vjp(x, y, np.ones(1), "float64")
@@ -39,7 +39,7 @@ def by_face(framework: str) -> Worked:
         gx[0].tolist(),
         gy[0].tolist(),
         float(f.jvp(x, y, u, v, "float64")[0]),
-        f.distance_loss(LABELS, PREDICTIONS, "float32", None, "mean"),
+        f.distance_loss(LABELS, PREDICTIONS, "float64", None, "mean"),
     )
 
 

@@ -91,7 +91,11 @@ def faces(reports: Sequence[Report]) -> RenderableType:
     for name, asks in names.items():
         short = [Text(asks, no_wrap=True, overflow="ellipsis")] if room else []
         table.add_row(name, *short, *(_cell(by_name.get(name)) for by_name in rows))
-    parts: list[RenderableType] = [table]
+    skipped = any(row.verdict == "skipped" for r in reports for row in r.rows)
+    legend = Text(
+        f"  {MARKS['skipped']} skipped: the framework or this use of it has no such thing", style="dim"
+    )
+    parts: list[RenderableType] = [table, *([legend] if skipped else [])]
     parts += [_complaint(row) for r in reports for row in r.rows if row.verdict == "fail"]
     return Group(*parts)
 
