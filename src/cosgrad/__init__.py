@@ -18,6 +18,8 @@ __all__ = [
     "cosine_embedding_loss",
     "cosine_similarity",
     "normalize",
+    "pairwise_cosine_distance",
+    "pairwise_cosine_similarity",
 ]
 
 # A framework, its array types, the face that serves it, and the face's words for an axis and for keeping it.
@@ -131,6 +133,53 @@ def normalize(x: Any, *, axis: int = -1, eps: float = 0.0) -> Any:
     """
     face, word, _ = _face({"x": x})
     return face.normalize(x, **{word: axis, "eps": eps})
+
+
+def pairwise_cosine_similarity(x: Any, y: Any = None) -> Any:
+    """Return the matrix of the similarities of all rows of x with all rows of y, by the matrix product.
+
+    Args:
+        x: Array (..., N, D): NumPy's, JAX's, or a tensor of PyTorch or TensorFlow.
+        y: Array (..., M, D) of the same framework; x itself if not given.
+
+    Returns:
+        An array (..., N, M) within [-1, 1], of which the diagonal of `y=None` is exactly 1.
+
+    Raises:
+        ValueError: x or y has less than two axes, or shapes do not fit.
+        TypeError: The arguments are of two frameworks, or of a dtype that is not served.
+
+    Example:
+        >>> pairwise_cosine_similarity([[3.0, 4.0]], [[4.0, 3.0], [-3.0, -4.0]])
+        array([[ 0.96, -1.  ]])
+    """
+    return _pairwise("pairwise_cosine_similarity", x, y)
+
+
+def pairwise_cosine_distance(x: Any, y: Any = None) -> Any:
+    """Return the matrix of the distances 1 - S of all rows of x from all rows of y, by the matrix product.
+
+    Args:
+        x: As in `pairwise_cosine_similarity`.
+        y: As in `pairwise_cosine_similarity`.
+
+    Returns:
+        An array (..., N, M) within [0, 2], of which the diagonal of `y=None` is exactly 0.
+
+    Raises:
+        ValueError: As `pairwise_cosine_similarity`.
+        TypeError: As `pairwise_cosine_similarity`.
+
+    Example:
+        >>> pairwise_cosine_distance([[1.0, 0.0]], [[0.0, 2.0], [-1.0, 0.0]])
+        array([[1., 2.]])
+    """
+    return _pairwise("pairwise_cosine_distance", x, y)
+
+
+def _pairwise(function: str, x: Any, y: Any) -> Any:
+    face, _, _ = _face({"x": x} if y is None else {"x": x, "y": y})
+    return getattr(face, function)(x, y)
 
 
 def cosine_distance_loss(

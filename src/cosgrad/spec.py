@@ -91,6 +91,17 @@ class Face:
             shape.append(b if a == 1 else a)
         return tuple(shape)
 
+    def check_matrices(self, x: Shape, y: Shape) -> None:
+        """Refuse what are not matrices of rows of one length, whose batches broadcast."""
+        for name, shape in (("x", x), ("y", y)):
+            if len(shape) < 2:
+                raise self.shape_error(f"{name} of shape {shape} must have at least two axes, (..., N, D)")
+        if x[-1] != y[-1]:
+            raise self.shape_error(f"x of shape {x} and y of shape {y} must have rows of one length")
+        batches = zip(reversed(x[:-2]), reversed(y[:-2]), strict=False)
+        if any(a != b and a != 1 and b != 1 for a, b in batches):
+            raise self.shape_error(f"x of shape {x} and y of shape {y} must have batches that broadcast")
+
     def check_fits(self, name: str, shape: Shape, batch: Shape, what: str = "the losses' shape") -> None:
         """Refuse what does not broadcast to a shape, by default that of the losses, or would enlarge it."""
         fits = len(shape) <= len(batch) and all(

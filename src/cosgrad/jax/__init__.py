@@ -10,6 +10,7 @@ from cosgrad.require import require as _require
 _require("jax", "jax", "0.8")
 
 from cosgrad.jax._losses import cosine_distance_loss, cosine_embedding_loss  # noqa: E402
+from cosgrad.jax._pairwise import pairwise_cosine_distance, pairwise_cosine_similarity  # noqa: E402
 from cosgrad.jax._similarity import cosine_distance, cosine_similarity, normalize  # noqa: E402
 
 __all__ = [
@@ -18,4 +19,6 @@ __all__ = [
     "cosine_embedding_loss",
     "cosine_similarity",
     "normalize",
+    "pairwise_cosine_distance",
+    "pairwise_cosine_similarity",
 ]

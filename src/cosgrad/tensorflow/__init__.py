@@ -17,6 +17,7 @@ from cosgrad.tensorflow import _pfor as _pfor  # noqa: E402  (registers how loop
 from cosgrad.tensorflow import _rules as _rules  # noqa: E402  (registers what differentiates the operations)
 from cosgrad.tensorflow import compat  # noqa: E402
 from cosgrad.tensorflow._losses import cosine_distance_loss, cosine_embedding_loss  # noqa: E402
+from cosgrad.tensorflow._pairwise import pairwise_cosine_distance, pairwise_cosine_similarity  # noqa: E402
 from cosgrad.tensorflow._similarity import cosine_distance, cosine_similarity, normalize  # noqa: E402
 
 __all__ = [
@@ -26,4 +27,6 @@ __all__ = [
     "cosine_embedding_loss",
     "cosine_similarity",
     "normalize",
+    "pairwise_cosine_distance",
+    "pairwise_cosine_similarity",
 ]

@@ -12,6 +12,7 @@ _require("torch", "torch", "2.6")
 from cosgrad.torch import _autograd as _autograd  # noqa: E402 (registers what differentiates the operators)
 from cosgrad.torch import nn  # noqa: E402
 from cosgrad.torch._losses import cosine_distance_loss, cosine_embedding_loss  # noqa: E402
+from cosgrad.torch._pairwise import pairwise_cosine_distance, pairwise_cosine_similarity  # noqa: E402
 from cosgrad.torch._similarity import cosine_distance, cosine_similarity, normalize  # noqa: E402
 
 __all__ = [
@@ -21,4 +22,6 @@ __all__ = [
     "cosine_similarity",
     "nn",
     "normalize",
+    "pairwise_cosine_distance",
+    "pairwise_cosine_similarity",
 ]

@@ -1,0 +1,79 @@
+"""The matrix of all similarities, by the matrix product of unit vectors."""
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from cosgrad.numpy._arrays import FACE, Array, as_array, convert, keeping_subnormals, promote
+from cosgrad.numpy._similarity import normalize
+
+
+@keeping_subnormals
+def pairwise_cosine_similarity(x: ArrayLike, y: ArrayLike | None = None) -> Array:
+    r"""Return the matrix of the cosine similarities of all rows of x with all rows of y.
+
+    Every row is divided by its exact norm, and the matrix product does the rest, so an element is as right as
+    BLAS makes it: within some D units in the last place. It is within [-1, 1] all the same, and the
+    diagonal of `y=None` is exactly 1.
+
+    Args:
+        x: Array (..., N, D), anything `np.asarray` takes.
+        y: Array (..., M, D) whose batch axes broadcast with those of x; x itself if not given.
+
+    Returns:
+        Array (..., N, M) of the promoted dtype. A zero row has similarity 0 with every row, its own
+        too; a row with NaN or infinity is NaN.
+
+    Raises:
+        ValueError: x or y has less than two axes, or shapes do not fit.
+        TypeError: An argument is complex or of another dtype that is not served, or masked.
+
+    Example:
+        >>> pairwise_cosine_similarity([[3.0, 4.0], [4.0, 3.0]])
+        array([[1.  , 0.96],
+               [0.96, 1.  ]])
+    """
+    return _matrix(x, y, distance=False)
+
+
+@keeping_subnormals
+def pairwise_cosine_distance(x: ArrayLike, y: ArrayLike | None = None) -> Array:
+    r"""Return the matrix of the cosine distances D = 1 - S of all rows of x with all rows of y.
+
+    As `pairwise_cosine_similarity`, within [0, 2], and exactly 0 on the diagonal of `y=None`. What is much
+    smaller than 1 has lost digits in the matrix product: `cosine_distance` of the pairs in question has all.
+
+    Args:
+        x: As in `pairwise_cosine_similarity`.
+        y: As in `pairwise_cosine_similarity`.
+
+    Returns:
+        Array (..., N, M). A zero row has distance 1 from every row.
+
+    Raises:
+        ValueError: As `pairwise_cosine_similarity`.
+        TypeError: As `pairwise_cosine_similarity`.
+
+    Example:
+        >>> pairwise_cosine_distance([[1.0, 0.0]], [[0.0, 2.0], [3.0, 0.0], [-1.0, 0.0]])
+        array([[1., 0., 2.]])
+    """
+    return _matrix(x, y, distance=True)
+
+
+def _matrix(x: ArrayLike, y: ArrayLike | None, *, distance: bool) -> Array:
+    a = as_array("x", x)
+    b = a if y is None else as_array("y", y)
+    FACE.check_matrices(a.shape, b.shape)
+    dtype = promote(a, b)
+    wide = np.promote_types(dtype, np.float32)  # BLAS has no half types
+    u = normalize(convert(a, wide))
+    v = u if y is None else normalize(convert(b, wide))
+    with np.errstate(invalid="ignore"):
+        S = np.matmul(u, v.swapaxes(-1, -2))
+        np.clip(S, -1, 1, out=S)
+        if y is None:
+            own = np.einsum("...ii->...i", S)  # a view
+            own[own > 0.5] = 1
+        if distance:
+            np.subtract(1, S, out=S)
+    return convert(S, dtype)

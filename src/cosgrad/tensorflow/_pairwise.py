@@ -1,0 +1,76 @@
+"""The matrix of all similarities, by the matrix product of unit vectors."""
+
+from typing import Any
+
+import tensorflow as tf
+
+from cosgrad.tensorflow._arguments import FACE, as_pair, plain
+from cosgrad.tensorflow._similarity import normalize
+
+
+@plain
+def pairwise_cosine_similarity(x: Any, y: Any = None) -> Any:
+    r"""Return the matrix of the cosine similarities of all rows of x with all rows of y.
+
+    Every row is divided by its exact norm, and the matrix product does the rest, so an element is as right as
+    TensorFlow's makes it: within some D units in the last place. It is within [-1, 1] all the same, and the
+    diagonal of `y=None` is exactly 1.
+
+    Args:
+        x: Tensor (..., N, D) as `cosine_similarity` takes them.
+        y: Tensor (..., M, D) whose batch axes broadcast with those of x; x itself if not given.
+
+    Returns:
+        Tensor (..., N, M) of the promoted dtype. A zero row has similarity 0 with every row, its own
+        too; a row with NaN or infinity is NaN.
+
+    Raises:
+        ValueError: x or y has less than two axes, or shapes do not fit.
+        TypeError: x and y are of two dtypes, or of one that is not served.
+
+    Example:
+        >>> print(pairwise_cosine_similarity([[3.0, 4.0], [4.0, 3.0]]).numpy())
+        [[1.   0.96]
+         [0.96 1.  ]]
+    """
+    return _matrix(x, y, distance=False)
+
+
+@plain
+def pairwise_cosine_distance(x: Any, y: Any = None) -> Any:
+    r"""Return the matrix of the cosine distances D = 1 - S of all rows of x with all rows of y.
+
+    As `pairwise_cosine_similarity`, within [0, 2], and exactly 0 on the diagonal of `y=None`. What is much
+    smaller than 1 has lost digits in the matrix product: `cosine_distance` of the pairs in question has all.
+
+    Args:
+        x: As in `pairwise_cosine_similarity`.
+        y: As in `pairwise_cosine_similarity`.
+
+    Returns:
+        Tensor (..., N, M). A zero row has distance 1 from every row.
+
+    Raises:
+        ValueError: As `pairwise_cosine_similarity`.
+        TypeError: As `pairwise_cosine_similarity`.
+
+    Example:
+        >>> print(pairwise_cosine_distance([[1.0, 0.0]], [[0.0, 2.0], [3.0, 0.0], [-1.0, 0.0]]).numpy())
+        [[1. 0. 2.]]
+    """
+    return _matrix(x, y, distance=True)
+
+
+def _matrix(x: Any, y: Any, *, distance: bool) -> Any:
+    a, b = as_pair(("x", "y"), x, x if y is None else y)
+    if a.shape.is_fully_defined() and b.shape.is_fully_defined():  # else the product finds out
+        FACE.check_matrices(tuple(a.shape), tuple(b.shape))
+    u = normalize(a)
+    v = u if y is None else normalize(b)
+    S = tf.matmul(u, v, transpose_b=True)
+    right = tf.clip_by_value(S, -1, 1)
+    if y is None:
+        own = tf.linalg.diag_part(right)
+        right = tf.linalg.set_diag(right, tf.where(own > 0.5, tf.ones_like(own), own))
+    S = S + tf.stop_gradient(right - S)  # to a derivative a constant, and less than S's rounding
+    return 1 - S if distance else S

@@ -1,0 +1,125 @@
+"""The matrix of all similarities, by the matrix product of unit vectors."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.overrides import has_torch_function
+
+from cosgrad.torch._arguments import FACE, check_device, promote
+from cosgrad.torch._rule import Function, plain, traced, transformed
+from cosgrad.torch._similarity import normalize, overridden
+
+
+def pairwise_cosine_similarity(x: Tensor, y: Tensor | None = None) -> Tensor:
+    r"""Return the matrix of the cosine similarities of all rows of x with all rows of y.
+
+    Every row is divided by its exact norm, and the matrix product does the rest, so an element is as right as
+    PyTorch's makes it: within some D units in the last place. It is within [-1, 1] all the same, and the
+    diagonal of `y=None` is exactly 1.
+
+    Args:
+        x: Tensor (..., N, D) of float16, bfloat16, float32 or float64.
+        y: Tensor (..., M, D) whose batch axes broadcast with those of x; x itself if not given.
+
+    Returns:
+        Tensor (..., N, M) of the promoted dtype. A zero row has similarity 0 with every row, its own
+        too; a row with NaN or infinity is NaN.
+
+    Raises:
+        ValueError: x or y has less than two axes, or shapes do not fit.
+        TypeError: An argument is no tensor, or complex, or neither is floating (also a `RuntimeError`).
+
+    Example:
+        >>> import torch
+        >>> pairwise_cosine_similarity(torch.tensor([[3.0, 4.0], [4.0, 3.0]]))
+        tensor([[1.0000, 0.9600],
+                [0.9600, 1.0000]])
+    """
+    if not torch.compiler.is_compiling() and has_torch_function((x, y)):
+        return overridden(pairwise_cosine_similarity, (x, y), x, y)
+    return _matrix(x, y, distance=False)
+
+
+def pairwise_cosine_distance(x: Tensor, y: Tensor | None = None) -> Tensor:
+    r"""Return the matrix of the cosine distances D = 1 - S of all rows of x with all rows of y.
+
+    As `pairwise_cosine_similarity`, within [0, 2], and exactly 0 on the diagonal of `y=None`. What is much
+    smaller than 1 has lost digits in the matrix product: `cosine_distance` of the pairs in question has all.
+
+    Args:
+        x: As in `pairwise_cosine_similarity`.
+        y: As in `pairwise_cosine_similarity`.
+
+    Returns:
+        Tensor (..., N, M). A zero row has distance 1 from every row.
+
+    Raises:
+        ValueError: As `pairwise_cosine_similarity`.
+        TypeError: As `pairwise_cosine_similarity`.
+
+    Example:
+        >>> import torch
+        >>> pairwise_cosine_distance(torch.eye(2), torch.tensor([[0.0, 2.0], [-1.0, 0.0]]))
+        tensor([[1., 2.],
+                [0., 1.]])
+    """
+    if not torch.compiler.is_compiling() and has_torch_function((x, y)):
+        return overridden(pairwise_cosine_distance, (x, y), x, y)
+    return _matrix(x, y, distance=True)
+
+
+def _matrix(x: Tensor, y: Tensor | None, *, distance: bool) -> Tensor:
+    a, b = promote(("x", "y"), x, x if y is None else y)
+    FACE.check_matrices(tuple(a.shape), tuple(b.shape))
+    check_device(("x", "y"), a, b)
+    u = normalize(a, dim=-1, eps=0.0)
+    v = u if y is None else normalize(b, dim=-1, eps=0.0)
+    # The sign goes on the vectors, not on the matrix, of which there is to be only one.
+    u = -u if distance else u
+    with torch.autocast(a.device.type, enabled=False):
+        P = torch.matmul(u, v.mT)
+    if not traced() and plain(P) and not transformed():
+        result: Tensor = _Within.apply(P, distance, y is None)
+        return result
+    return P + (_within(P.detach(), distance, y is None) - P.detach())
+
+
+class _Within(Function):
+    """`_within` in place. To a derivative it adds a constant: 1, and less than the rounding of P."""
+
+    @staticmethod
+    def forward(ctx: Any, P: Tensor, distance: bool, own: bool) -> Tensor:
+        """Correct P itself."""
+        ctx.mark_dirty(P)
+        if distance:
+            P.add_(1)
+        P.clamp_(*_range(distance))
+        if own:
+            diagonal = P.diagonal(dim1=-2, dim2=-1)
+            diagonal.copy_(_own(diagonal, distance))
+        return P
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> Any:
+        """Pass it on."""
+        return g, None, None
+
+
+def _within(P: Tensor, distance: bool, own: bool) -> Tensor:
+    """Return P, or 1 + P for the distance, in range, and exact where a row meets itself."""
+    P = (1 + P if distance else P).clamp(*_range(distance))
+    if not own:
+        return P
+    itself = torch.eye(P.shape[-1], dtype=torch.bool, device=P.device)
+    return torch.where(itself, _own(P, distance), P)
+
+
+def _range(distance: bool) -> tuple[float, float]:
+    return (0.0, 2.0) if distance else (-1.0, 1.0)
+
+
+def _own(t: Tensor, distance: bool) -> Tensor:
+    """Return what a row has with itself: a zero row and one that is not finite are as they are."""
+    exact = 0.0 if distance else 1.0
+    return torch.where((t - exact).abs() < 0.5, exact, t)
