@@ -3,65 +3,15 @@
 #include <bit>
 #include <cstdio>
 #include <memory>
-#include <new>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
 #include "driver.hpp"
-#include "kernels.hpp"
-#include "tensorflow_c_api.hpp"
+#include "tensorflow_shapes.hpp"
 
-using cosgrad::View;
-
+namespace cosgrad::tensorflow {
 namespace {
-
-template <auto F>
-struct Deleter {
-  template <class T>
-  void operator()(T* t) const {
-    F(t);
-  }
-};
-using Status = std::unique_ptr<TF_Status, Deleter<TF_DeleteStatus>>;
-using Tensor = std::unique_ptr<TF_Tensor, Deleter<TF_DeleteTensor>>;
-using Shape = std::unique_ptr<TF_ShapeHandle, Deleter<TF_DeleteShapeHandle>>;
-using Dimension = std::unique_ptr<TF_DimensionHandle, Deleter<TF_DeleteDimensionHandle>>;
-using Dims = std::vector<std::int64_t>;
-
-constexpr TF_DataType kTypes[cosgrad::kDTypes] = {TF_HALF, TF_BFLOAT16, TF_FLOAT, TF_DOUBLE};
-
-// What TensorFlow itself has found wrong, on its way to the place that reports it.
-struct HostError {
-  Status status;
-};
-
-void check(Status& status) {
-  if (TF_GetCode(status.get()) != TF_OK) throw HostError{std::move(status)};
-}
-
-// Calls f; what it throws goes to report(status).
-template <class F, class Report>
-void guarded(F f, Report report) noexcept {
-  const auto fail = [&](TF_Code code, const char* message) {
-    const Status status(TF_NewStatus());
-    TF_SetStatus(status.get(), code, message);
-    report(status.get());
-  };
-  try {
-    f();
-  } catch (const HostError& error) {
-    report(error.status.get());
-  } catch (const std::invalid_argument& error) {
-    fail(TF_INVALID_ARGUMENT, error.what());
-  } catch (const std::bad_alloc&) {
-    fail(TF_RESOURCE_EXHAUSTED, "cosgrad is out of memory");
-  } catch (const std::exception& error) {
-    fail(TF_INTERNAL, error.what());
-  } catch (...) {
-    fail(TF_INTERNAL, "cosgrad failed");
-  }
-}
 
 // ------------------------------------------------------------------------------------------------- attributes
 
@@ -296,80 +246,6 @@ void compute(void* options, TF_OpKernelContext* context) noexcept {
       [&](TF_Status* status) { TF_OpKernelContext_Failure(context, status); });
 }
 
-// -------------------------------------------------------------------------------------------- shape inference
-// An operation's attributes are out of reach here, so of a result without the axis only the rank can be told, and those
-// lengths that are the same wherever the axis is. The Python face, which knows the axis, states the rest.
-
-class Inference {
- public:
-  Inference(TF_ShapeInferenceContext* context, TF_Status* status) : context_(context), status_(status) {}
-
-  // Output i has the shape of input of[i].
-  void copy(const int* of, int count) {
-    for (int i = 0; i < count && ok(); ++i) {
-      const Shape shape(TF_NewShapeHandle());
-      TF_ShapeInferenceContextGetInput(context_, of[i], shape.get(), status_);
-      if (ok()) TF_ShapeInferenceContextSetOutput(context_, i, shape.get(), status_);
-    }
-  }
-
-  void batch(int outputs) {
-    Dims x, y;
-    if (!lengths(0, x) || !lengths(1, y)) {
-      if (ok()) TF_ShapeInferenceContextSetUnknownShape(context_, status_);
-      return;
-    }
-    const std::size_t rank = std::max(x.size(), y.size());
-    x.insert(x.begin(), rank - x.size(), 1);
-    y.insert(y.begin(), rank - y.size(), 1);
-    // An unknown length becomes the other's, unless that is 1.
-    for (std::size_t i = 0; i < rank; ++i) x[i] = x[i] == 1 || (x[i] < 0 && y[i] != 1) ? y[i] : x[i];
-    Shape shape(TF_ShapeInferenceContextScalar(context_));
-    for (std::size_t i = 0; i + 1 < rank && ok(); ++i) {
-      const std::int64_t length = x[i] == x[i + 1] ? x[i] : -1;
-      const Shape one(TF_ShapeInferenceContextVectorFromSize(context_, static_cast<std::size_t>(length)));
-      Shape longer(TF_NewShapeHandle());
-      TF_ShapeInferenceContextConcatenateShapes(context_, shape.get(), one.get(), longer.get(), status_);
-      shape = std::move(longer);
-    }
-    for (int i = 0; i < outputs && ok(); ++i) TF_ShapeInferenceContextSetOutput(context_, i, shape.get(), status_);
-  }
-
- private:
-  bool ok() const { return TF_GetCode(status_) == TF_OK; }
-
-  // Returns whether the rank is known; an unknown length is -1.
-  bool lengths(int input, Dims& out) {
-    const Shape shape(TF_NewShapeHandle());
-    TF_ShapeInferenceContextGetInput(context_, input, shape.get(), status_);
-    if (!ok() || !TF_ShapeInferenceContextRankKnown(context_, shape.get())) return false;
-    const Dimension length(TF_NewDimensionHandle());
-    for (std::int64_t i = 0; i < TF_ShapeInferenceContextRank(context_, shape.get()); ++i) {
-      TF_ShapeInferenceContextDim(context_, shape.get(), i, length.get());
-      out.push_back(TF_DimensionHandleValueKnown(length.get()) ? TF_DimensionHandleValue(length.get()) : -1);
-    }
-    return true;
-  }
-
-  TF_ShapeInferenceContext* context_;
-  TF_Status* status_;
-};
-
-using Infer = void (*)(TF_ShapeInferenceContext*, TF_Status*);
-
-template <int Outputs>
-void infer_batch(TF_ShapeInferenceContext* context, TF_Status* status) noexcept {
-  guarded([&] { Inference(context, status).batch(Outputs); },
-          [&](TF_Status* error) { TF_SetStatus(status, TF_GetCode(error), TF_Message(error)); });
-}
-
-template <int... Of>
-void infer_like(TF_ShapeInferenceContext* context, TF_Status* status) noexcept {
-  constexpr int of[] = {Of...};
-  guarded([&] { Inference(context, status).copy(of, sizeof...(Of)); },
-          [&](TF_Status* error) { TF_SetStatus(status, TF_GetCode(error), TF_Message(error)); });
-}
-
 // ------------------------------------------------------------------------------------------------ registration
 
 struct Operation {
@@ -429,3 +305,4 @@ const bool registered = [] {
 }();
 
 }  // namespace
+}  // namespace cosgrad::tensorflow

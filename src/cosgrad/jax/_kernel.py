@@ -145,9 +145,8 @@ class _Shards:
         cut: list[Any] = [None] * len(self.frame)
         used: set[Any] = set()
         for array in arrays:
-            spec = getattr(array.sharding, "spec", None) or [None] * len(
-                array.shape
-            )  # some are not known yet
+            unknown = [None] * len(array.shape)
+            spec = getattr(array.sharding, "spec", None) or unknown
             for length, i, names in zip(array.shape, self.axes(array.shape), spec, strict=True):
                 free = cut[i] is None and names and used.isdisjoint(_flat(names))
                 whole = i != self.axis and length == self.frame[i] and length % _ways(mesh, names) == 0

@@ -35,9 +35,8 @@ def define(
     primitive.multiple_results = True
 
     def abstract(*avals: Any, **params: Any) -> list[ShapedArray]:
-        if any(
-            not a.sharding.mesh.empty for a in avals
-        ):  # let JAX say on which devices the results lie and vary
+        # On explicit meshes and in `shard_map` JAX itself says on which devices the results lie and vary.
+        if any(not a.sharding.mesh.empty for a in avals):
             return list(jax.make_jaxpr(partial(closed, **params))(*avals).out_avals)
         return [ShapedArray(shape, avals[0].dtype) for shape in shapes(*avals, **params)]
 
