@@ -198,3 +198,16 @@ def test_a_bad_number_of_threads_is_an_error(monkeypatch, rng):
         (ValueError, jax.errors.JaxRuntimeError), match="COSGRAD_NUM_THREADS=0 is not a positive"
     ):
         C.cosine_similarity(x, x).block_until_ready()
+
+
+def test_a_jax_with_an_older_interface_is_named_at_import():
+    program = (
+        "import cosgrad._native as n; n.xla_interface = (0, 99)\n"
+        "try:\n"
+        "    import cosgrad.jax\n"
+        "except ImportError as error:\n"
+        "    print(error)"
+    )
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert "cosgrad.jax was compiled for version 0.99 of XLA's interface, and JAX" in run.stdout
+    assert "upgrade JAX, or install cosgrad from its sources" in run.stdout

@@ -13,12 +13,12 @@ from cosgrad.require import require as _require
 # 2.16 is the first to run on NumPy 1.26 and Python 3.11 and 3.12 alike, and exports every C function used.
 _require("tensorflow", "tensorflow", "2.16")
 
-from cosgrad.tensorflow import _pfor as _pfor  # noqa: E402  (registers how loops are vectorised)
-from cosgrad.tensorflow import _rules as _rules  # noqa: E402  (registers what differentiates the operations)
-from cosgrad.tensorflow import compat  # noqa: E402
-from cosgrad.tensorflow._losses import cosine_distance_loss, cosine_embedding_loss  # noqa: E402
-from cosgrad.tensorflow._pairwise import pairwise_cosine_distance, pairwise_cosine_similarity  # noqa: E402
-from cosgrad.tensorflow._similarity import cosine_distance, cosine_similarity, normalize  # noqa: E402
+from cosgrad.tensorflow import _pfor as _pfor  # registers how loops are vectorised
+from cosgrad.tensorflow import _rules as _rules  # registers what differentiates the operations
+from cosgrad.tensorflow import compat
+from cosgrad.tensorflow._losses import cosine_distance_loss, cosine_embedding_loss
+from cosgrad.tensorflow._pairwise import pairwise_cosine_distance, pairwise_cosine_similarity
+from cosgrad.tensorflow._similarity import cosine_distance, cosine_similarity, normalize
 
 __all__ = [
     "compat",

@@ -9,11 +9,11 @@ from cosgrad.require import require as _require
 # 2.6 is the first whose operators take the rules registered here.
 _require("torch", "torch", "2.6")
 
-from cosgrad.torch import _autograd as _autograd  # noqa: E402 (registers what differentiates the operators)
-from cosgrad.torch import nn  # noqa: E402
-from cosgrad.torch._losses import cosine_distance_loss, cosine_embedding_loss  # noqa: E402
-from cosgrad.torch._pairwise import pairwise_cosine_distance, pairwise_cosine_similarity  # noqa: E402
-from cosgrad.torch._similarity import cosine_distance, cosine_similarity, normalize  # noqa: E402
+from cosgrad.torch import _autograd as _autograd  # registers what differentiates the operators
+from cosgrad.torch import nn
+from cosgrad.torch._losses import cosine_distance_loss, cosine_embedding_loss
+from cosgrad.torch._pairwise import pairwise_cosine_distance, pairwise_cosine_similarity
+from cosgrad.torch._similarity import cosine_distance, cosine_similarity, normalize
 
 __all__ = [
     "cosine_distance",
