@@ -32,9 +32,9 @@ def pairwise_cosine_similarity(x: ArrayLike, y: ArrayLike | None = None) -> Arra
 
     Example:
         >>> import jax.numpy as jnp
-        >>> pairwise_cosine_similarity(jnp.array([[3.0, 4.0], [4.0, 3.0]]))
-        Array([[1.  , 0.96],
-               [0.96, 1.  ]], dtype=float32)
+        >>> pairwise_cosine_similarity(jnp.array([[2.0, 0.0], [0.0, -3.0]]))
+        Array([[1., 0.],
+               [0., 1.]], dtype=float32)
     """
     return _checked(x, y, distance=False)
 

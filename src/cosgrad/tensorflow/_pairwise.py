@@ -29,9 +29,9 @@ def pairwise_cosine_similarity(x: Any, y: Any = None) -> Any:
         TypeError: x and y are of two dtypes, or of one that is not served.
 
     Example:
-        >>> print(pairwise_cosine_similarity([[3.0, 4.0], [4.0, 3.0]]).numpy())
-        [[1.   0.96]
-         [0.96 1.  ]]
+        >>> print(pairwise_cosine_similarity([[2.0, 0.0], [0.0, -3.0]]).numpy())
+        [[1. 0.]
+         [0. 1.]]
     """
     return _matrix(x, y, distance=False)
 
