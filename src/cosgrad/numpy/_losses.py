@@ -57,7 +57,7 @@ def cosine_distance_loss(
     if weights is not None:
         w = as_array("weights", weights)
         FACE.check_fits("weights", w.shape, D.shape)
-    return _reduced(D, w, reduction)
+    return reduced(D, w, reduction)
 
 
 @keeping_subnormals
@@ -93,7 +93,7 @@ def cosine_embedding_loss(
     if wrong.any():
         raise spec.refuse_target(t[wrong][0].item())
     losses = np.where(t > 0, D, np.where(margin >= S, 0, S - np.asarray(margin, S.dtype))).astype(S.dtype)
-    return _reduced(losses, None, reduction)
+    return reduced(losses, None, reduction)
 
 
 def _unit_distance(names: tuple[str, str], labels: ArrayLike, predictions: ArrayLike, axis: int) -> Array:
@@ -104,6 +104,6 @@ def _unit_distance(names: tuple[str, str], labels: ArrayLike, predictions: Array
     return D.squeeze(axis)
 
 
-def _reduced(losses: Array, weights: Array | None, reduction: str) -> Any:
+def reduced(losses: Array, weights: Array | None, reduction: str) -> Any:
     with np.errstate(all="ignore"):
         return np.asarray(spec.reduce(OPS, losses, weights, reduction))[()]

@@ -14,7 +14,7 @@ from cosgrad.tensorflow._native import OPERATIONS
 _ATTRIBUTES = ("eps_bits", "negate", "skip_zero", "x_name", "y_name")
 
 
-@pfor.RegisterPFor("DeviceIndex")  # type: ignore[untyped-decorator]
+@pfor.RegisterPFor("DeviceIndex")
 def _device_index(inputs: Any) -> Any:
     # Stateful to TensorFlow, but one graph runs on one device.
     return [pfor.wrap(tf.raw_ops.DeviceIndex(device_names=inputs.get_attr("device_names")), False)]
@@ -22,7 +22,7 @@ def _device_index(inputs: Any) -> Any:
 
 if "Bitcast" not in pfor._pfor_converter_registry:  # the closed forms take exponents with it
 
-    @pfor.RegisterPFor("Bitcast")  # type: ignore[untyped-decorator]
+    @pfor.RegisterPFor("Bitcast")
     def _bitcast(inputs: Any) -> Any:
         return [pfor.wrap(tf.bitcast(inputs.stacked_input(0), inputs.get_attr("type")), True)]
 

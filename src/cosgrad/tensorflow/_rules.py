@@ -186,7 +186,7 @@ def _attributes(op: Any) -> tuple[int, float]:
 
 
 def _register_cosine(name: str, what: str) -> None:
-    @tf.RegisterGradient(name)  # type: ignore[untyped-decorator]
+    @tf.RegisterGradient(name)
     def rule_of(op: Any, *grads: Any) -> Any:
         x, y = op.inputs
         rule = Rule(*_attributes(op), what, op.get_attr("skip_zero"))
@@ -197,7 +197,7 @@ def _register_cosine(name: str, what: str) -> None:
 
 
 def _register_gradient(name: str, need_x: bool, need_y: bool) -> None:
-    @tf.RegisterGradient(name)  # type: ignore[untyped-decorator]
+    @tf.RegisterGradient(name)
     def rule_of(op: Any, *grads: Any) -> Any:
         x, y, g = op.inputs
         rule = Rule(*_attributes(op), _what(op), op.get_attr("skip_zero"))
@@ -216,18 +216,18 @@ _register_gradient("CosgradGradientX", True, False)
 _register_gradient("CosgradGradientY", False, True)
 
 
-@tf.RegisterGradient("CosgradTangent")  # type: ignore[untyped-decorator]
+@tf.RegisterGradient("CosgradTangent")
 def _tangent_rule(op: Any, g: Any) -> Any:
     x, y, u, v = op.inputs
     return _tangent_vjp(x, y, u, v, g, Rule(*_attributes(op), _what(op)), _skipped(op))
 
 
-@tf.RegisterGradient("CosgradNormalize")  # type: ignore[untyped-decorator]
+@tf.RegisterGradient("CosgradNormalize")
 def _normalize_rule(op: Any, g: Any) -> Any:
     return normalize_gradient(op.inputs[0], g, *_attributes(op))
 
 
-@tf.RegisterGradient("CosgradNormalizeGradient")  # type: ignore[untyped-decorator]
+@tf.RegisterGradient("CosgradNormalizeGradient")
 def _normalize_gradient_rule(op: Any, h: Any) -> Any:
     x, g = op.inputs
     return _normalize_gradient_vjp(x, g, h, *_attributes(op), _skipped(op))

@@ -36,7 +36,7 @@ def load(framework: str, own: bool = False) -> Any:
 def _imported(module: str, name: str) -> Any:
     try:
         return import_module(module)
-    except Exception as error:
+    except Exception as error:  # whatever a broken installation raises is one line of the report
         raise UnavailableError(f"{name} cannot be imported: {RaisedError(error)}") from error
 
 
