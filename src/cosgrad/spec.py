@@ -102,6 +102,37 @@ class Face:
         if any(a != b and a != 1 and b != 1 for a, b in batches):
             raise self.shape_error(f"x of shape {x} and y of shape {y} must have batches that broadcast")
 
+    def check_rows(self, name: str, shape: Shape) -> None:
+        """Refuse what is not one matrix of rows."""
+        if len(shape) != 2:
+            raise self.shape_error(f"{name} of shape {shape} must have two axes, (N, D)")
+
+    def check_contrastive(self, x: Shape, y: Shape, labels: bool, symmetric: bool) -> None:
+        """Refuse what are not rows of one length, or rows of x without their positives among those of y."""
+        self.check_rows("x", x)
+        self.check_rows("y", y)
+        if x[1] != y[1]:
+            raise self.shape_error(f"x of shape {x} and y of shape {y} must have rows of one length")
+        if not labels and (x[0] > y[0] or (symmetric and x[0] != y[0])):
+            takes = "as many" if symmetric else "at least as many"
+            raise self.shape_error(
+                f"y of shape {y} must have {takes} rows as x of shape {x}: the positive of row i is column i"
+            )
+
+    def check_views(self, z: Shape, labels: bool) -> None:
+        """Refuse what are not rows, or without labels not two views of every row."""
+        self.check_rows("z", z)
+        if z[0] % 2 and not labels:
+            raise self.shape_error(
+                f"z of shape {z} must have an even number of rows, all of view 1 and then all of view 2, "
+                "or labels"
+            )
+
+    def check_shape(self, name: str, shape: Shape, takes: Shape) -> None:
+        """Refuse another shape than the one that is taken."""
+        if shape != takes:
+            raise self.shape_error(f"{name} of shape {shape} must be of shape {takes}")
+
     def check_fits(self, name: str, shape: Shape, batch: Shape, what: str = "the losses' shape") -> None:
         """Refuse what does not broadcast to a shape, by default that of the losses, or would enlarge it."""
         fits = len(shape) <= len(batch) and all(
@@ -127,6 +158,24 @@ def check_eps(eps: float) -> float:
     if not value >= 0:
         raise ValueError(f"eps={eps} must be at least 0")
     return value
+
+
+def check_labels(labels_x: object, labels_y: object) -> bool:
+    """Tell whether there are labels; those of one side alone are refused."""
+    for name, other, given, missing in (
+        ("labels_x", "labels_y", labels_x, labels_y),
+        ("labels_y", "labels_x", labels_y, labels_x),
+    ):
+        if given is not None and missing is None:
+            raise ValueError(f"{name} is given without {other}, must be given with it or not at all")
+    return labels_x is not None
+
+
+def check_temperature(temperature: float) -> float:
+    """Return the temperature, where its value can be seen, if it can divide similarities."""
+    if not 0 < temperature < math.inf:
+        raise ValueError(f"temperature={temperature} must be finite and greater than 0")
+    return temperature
 
 
 def check_reduction(reduction: str) -> str:

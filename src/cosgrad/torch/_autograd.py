@@ -17,7 +17,7 @@ from cosgrad.torch._array import OPS
 from cosgrad.torch._function import Cosine, Gradient, front
 from cosgrad.torch._normalize import Normalize, NormalizeGradient
 from cosgrad.torch._operators import LIBRARY, OPERATORS, wanted
-from cosgrad.torch._rule import recorded, transformed
+from cosgrad.torch._rule import dissolves, recorded
 
 
 def _below(name: str, *arguments: Any) -> Any:
@@ -25,16 +25,10 @@ def _below(name: str, *arguments: Any) -> Any:
         return getattr(OPERATORS, name)(*arguments)
 
 
-def _dissolves(*tensors: Tensor) -> bool:
-    # A compiler enters a level of forward mode behind Python's back, so the tensors have to be asked
-    # themselves.
-    return transformed() or any(torch._unpack_dual(t, level=0).tangent is not None for t in tensors)
-
-
 def _register_cosine(what: str) -> None:
     def autograd(x: Tensor, y: Tensor, axis: int, eps: float, skip_zero: bool = False) -> Any:
         rule = Rule(axis, eps, what, skip_zero)
-        if _dissolves(x, y):
+        if dissolves(x, y):
             return _closed.cosine(x, y, rule)
         if recorded(x, y):
             return Cosine.apply(x, y, rule)
@@ -67,7 +61,7 @@ def _gradient(
     need_y: bool = True,
 ) -> list[Tensor]:
     rule = Rule(axis, eps, what, skip_zero)
-    if _dissolves(x, y, grad):
+    if dissolves(x, y, grad):
         return wanted(_closed.gradient(x, y, grad, rule), need_x, need_y)
     if recorded(x, y, grad):
         return list(Gradient.apply(x, y, grad, rule, need_x, need_y))
@@ -90,7 +84,7 @@ def _gradient_vmap(
 
 
 def _normalize(x: Tensor, axis: int, eps: float) -> Any:
-    if _dissolves(x):
+    if dissolves(x):
         return formulas.normalize(OPS, x, axis, eps)
     return Normalize.apply(x, axis, eps) if recorded(x) else _below("normalize", x, axis, eps)
 
@@ -100,7 +94,7 @@ def _normalize_vmap(info: Any, in_dims: Any, x: Tensor, axis: int, eps: float) -
 
 
 def _normalize_gradient(x: Tensor, grad: Tensor, axis: int, eps: float) -> Any:
-    if _dissolves(x, grad):
+    if dissolves(x, grad):
         return formulas.normalize_gradient(OPS, x, grad, axis, eps)
     if recorded(x, grad):
         return NormalizeGradient.apply(x, grad, axis, eps)

@@ -58,6 +58,15 @@ def transformed() -> bool:
     return forward_ad._current_level >= 0 or bool(torch._C._are_functorch_transforms_active())
 
 
+def dissolves(*tensors: Tensor) -> bool:
+    """Tell whether an operator is to become plain operations, which every transform understands.
+
+    A compiler enters a level of forward mode behind Python's back, so the tensors have to be asked
+    themselves.
+    """
+    return transformed() or any(torch._unpack_dual(t, level=0).tangent is not None for t in tensors)
+
+
 def traced() -> bool:
     """Tell whether a compiler or tracer is writing down operators."""
     return torch.compiler.is_compiling() or tracing() is not None
