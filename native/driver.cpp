@@ -2,6 +2,8 @@
 
 #include <memory>
 
+#include "driver_pairs.hpp"
+#include "gradient_pairs.hpp"
 #include "kernels.hpp"
 #include "memory.hpp"
 #include "pack.hpp"
@@ -127,6 +129,7 @@ void forward(const Call& call, const View& x, const View& y, char* similarity, c
   const Frame frame(x, y, call.axis);
   const std::int64_t item = kItemSize[call.dtype], n = frame.n();
   const Operand a = frame.operand(x), b = frame.operand(y), out = frame.contiguous(nullptr, item);
+  if (forward_pairs(call, frame, a, b, out, similarity, distance)) return;
   const Nest nest = frame.nest({&a, &b, &out});
   call.threads.run(nest.count(), grain(call, n, 2), [&](std::int64_t begin, std::int64_t end) {
     TileRows tx(a, item, n), ty(b, item, n);
@@ -153,6 +156,7 @@ void backward(const Call& call, const View& x, const View& y, const View& g, con
     return false;
   };
   const bool sum_x = gx.data && broadcast(x), sum_y = gy.data && broadcast(y);
+  if (backward_pairs(call, frame, x, y, a, b, c, ga, gb, negate, skip_zero)) return;
   const Operand none;
   if ((gx.data && !sum_x) || (gy.data && !sum_y))
     backward_rows(call, frame, a, b, c, sum_x ? none : ga, sum_y ? none : gb, negate, skip_zero);

@@ -53,6 +53,69 @@ struct NormalizeTile {
   bool stream = false;
 };
 
+// Every row of one array with every row of another, in tiles of kTall by kBroad pairs, summed kStep terms at a time.
+inline constexpr int kNarrow = 3;  // the first three dtypes
+inline constexpr int kTall = 8, kBroad = 24;
+inline constexpr std::int64_t kStep = 64;
+
+constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+
+struct PairSums {
+  double hi[kTall][kBroad], lo[kTall][kBroad];
+};
+
+// A row that meets many others: contiguous.
+struct PairRow {
+  const char* data;
+  std::int64_t out, g;  // what it adds to the address of a pair's results, and of its cotangent: bytes
+  // Found once, by `measure`.
+  double p, p_low;  // <x, x>
+  double inverse;   // 1 / max(|x|, eps); 0 for a zero row where eps = 0, NaN for one that is not finite
+  bool clamped;     // |x| < eps
+};
+
+// Room for the sums of a block of pairs, and for what a step of them reads.
+struct PairScratch {
+  double *tall, *broad;
+  PairSums* sums;
+};
+
+struct PairBlock {
+  const PairRow *x, *y;
+  std::int64_t rows, columns, n;
+  PairScratch scratch;
+};
+
+struct PairValues {
+  PairBlock block;
+  double eps;
+  char *similarity, *distance;
+};
+
+// k = g / (max(|x|, eps) max(|y|, eps)) of every pair, laid out for two products: kTall rows of x beside each other in
+// one, kTall of y in the other. Onto `along` is added the sum of k <x, y>, kStep pairs at a time.
+struct PairCoefficients {
+  PairBlock block;
+  bool negate, skip_zero;
+  const char* g;
+  struct Of {
+    double* k;          // nullptr: not wanted
+    std::int64_t step;  // from one kTall rows to the next
+    double* along;
+    std::int64_t along_step;  // from one row to the next
+  } of_x, of_y;
+};
+
+// sums += coefficients times rows, of up to kBroad elements `from` on.
+struct PairProducts {
+  const PairRow* rows;
+  std::int64_t count, from, length;
+  const double* coefficients;
+  std::int64_t step, tiles;  // tiles, `step` doubles apart
+  double* scratch;
+  PairSums* sums;
+};
+
 struct Kernels {
   const char* name;
   void (*forward[kDTypes])(const ForwardTile&);
@@ -63,6 +126,13 @@ struct Kernels {
   void (*add_sums[kDTypes])(char* sum, const char* other, std::int64_t n);
   // One rounding of a wide row; `whole`: of the sum of its elements, to a single one.
   void (*round_sum[kDTypes])(const char* sum, std::int64_t n, bool whole, char* out);
+  void (*measure[kDTypes])(PairRow* rows, std::int64_t count, std::int64_t n, double eps);
+  void (*pair_values[kDTypes])(const PairValues&);
+  void (*pair_coefficients[kNarrow])(const PairCoefficients&);
+  void (*pair_products[kNarrow])(const PairProducts&);
+  // sum = what the products add up to for one row, less (along / <x, x>) x; its tiles are `step` apart.
+  void (*pair_gradient[kNarrow])(const PairRow& x, std::int64_t n, double along, double along_low, const PairSums* sums,
+                                 std::int64_t step, int row, double* sum);
 };
 
 extern const Kernels kBaseline;

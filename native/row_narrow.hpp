@@ -114,9 +114,20 @@ struct NarrowRow {
 
   static Values values(const R& x, const R& y, std::int64_t n, double eps, bool distance) {
     const Sums sum = sums<ExactProductSum>(x, y, n);
-    const double p = sum.p.hi, q = sum.q.hi, d = sum.d.hi;
-    if (!is_finite(p) || !is_finite(q)) return {quiet_nan(), quiet_nan()};
-    if (p == 0 || q == 0) return {0, 1};
+    if (!is_finite(sum.p.hi) || !is_finite(sum.q.hi)) return {quiet_nan(), quiet_nan()};
+    if (sum.p.hi == 0 || sum.q.hi == 0) return {0, 1};
+    return values(x, y, n, sum.p.hi, sum.q.hi, sum.d.hi, eps, distance);
+  }
+
+  // Of two rows whose squares are known: the same bits.
+  static Values values(const R& x, const R& y, std::int64_t n, DD p, DD q, double eps, bool distance) {
+    if (!is_finite(p.hi) || !is_finite(q.hi)) return {quiet_nan(), quiet_nan()};
+    if (p.hi == 0 || q.hi == 0) return {0, 1};
+    return values(x, y, n, p.hi, q.hi, dot<ExactProductSum>(x, y, n).hi, eps, distance);
+  }
+
+  static Values values(const R& x, const R& y, std::int64_t n, double p, double q, double d, double eps,
+                       bool distance) {
     const bool cx = clamped(x, n, p, eps), cy = clamped(y, n, q, eps);
     const double s = d / norms(p, q, cx, cy, eps);
     if (!distance) return {s, 0};

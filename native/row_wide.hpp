@@ -32,7 +32,11 @@ struct WideRow {
     int ex = 0, ey = 0;
     bool plain = true, finite = true;
 
-    Stats(const R& x, const R& y, std::int64_t n) : sum(sums<DoubleDoubleSum>(x, y, n)) {
+    Stats(const R& x, const R& y, std::int64_t n) : Stats(x, y, n, sums<DoubleDoubleSum>(x, y, n)) {}
+    // Of two rows whose squares are known: the same bits.
+    Stats(const R& x, const R& y, std::int64_t n, DD p, DD q)
+        : Stats(x, y, n, {p, q, safe(p) && safe(q) ? dot<DoubleDoubleSum>(x, y, n) : DD{}}) {}
+    Stats(const R& x, const R& y, std::int64_t n, Sums plain_sums) : sum(plain_sums) {
       const bool safe_x = safe(sum.p), safe_y = safe(sum.q);
       if (safe_x && safe_y) return;
       plain = false;
@@ -154,7 +158,13 @@ struct WideRow {
   }
 
   static Values values(const R& x, const R& y, std::int64_t n, double eps, bool distance) {
-    const Stats stats(x, y, n);
+    return values(x, y, n, Stats(x, y, n), eps, distance);
+  }
+  static Values values(const R& x, const R& y, std::int64_t n, DD p, DD q, double eps, bool distance) {
+    return values(x, y, n, Stats(x, y, n, p, q), eps, distance);
+  }
+
+  static Values values(const R& x, const R& y, std::int64_t n, const Stats& stats, double eps, bool distance) {
     if (!stats.finite) return {quiet_nan(), quiet_nan()};
     if (stats.zero() || !is_finite(eps)) return {0, 1};
     const Norm a = norm(x, n, stats.p(), stats.ex, eps), b = norm(y, n, stats.q(), stats.ey, eps);

@@ -91,18 +91,19 @@ COSGRAD_INLINE Part fused_multiply_subtract([[maybe_unused]] Part a, [[maybe_unu
 }
 
 // a b + c where a b is exact in double: fused or not, the same bits.
-COSGRAD_INLINE Lanes add_exact_product(Lanes a, Lanes b, Lanes c) {
-  return each_part([&](int k) COSGRAD_BODY -> Part {
+COSGRAD_INLINE Part add_exact_product(Part a, Part b, Part c) {
 #if defined(__AVX512F__)
-    return _mm512_fmadd_pd(a.part[k], b.part[k], c.part[k]);
+  return _mm512_fmadd_pd(a, b, c);
 #elif defined(__FMA__)
-    return _mm256_fmadd_pd(a.part[k], b.part[k], c.part[k]);
+  return _mm256_fmadd_pd(a, b, c);
 #elif defined(__aarch64__)
-    return vfmaq_f64(c.part[k], a.part[k], b.part[k]);
+  return vfmaq_f64(c, a, b);
 #else
-    return a.part[k] * b.part[k] + c.part[k];
+  return a * b + c;
 #endif
-  });
+}
+COSGRAD_INLINE Lanes add_exact_product(Lanes a, Lanes b, Lanes c) {
+  return each_part([&](int k) COSGRAD_BODY { return add_exact_product(a.part[k], b.part[k], c.part[k]); });
 }
 
 COSGRAD_INLINE Lanes magnitude(Lanes a) {

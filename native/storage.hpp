@@ -224,19 +224,23 @@ COSGRAD_INLINE float round_to_odd(double a) {
   return bit_cast<float>(away ? bits + 1 : bits - 1);
 }
 
+// The float with these bits, in half its bits.
+template <class S>
+COSGRAD_INLINE S halved(std::uint32_t u) {
+  if constexpr (__is_same(S, BFloat16))
+    return {static_cast<std::uint16_t>(bfloat16_bits(u))};
+  else
+    return {static_cast<std::uint16_t>(float16_bits<float>(u))};
+}
+
 template <class S>
 COSGRAD_INLINE S rounded(double a) {
-  if constexpr (sizeof(S) == 8) {
+  if constexpr (sizeof(S) == 8)
     return a;
-  } else if constexpr (sizeof(S) == 4) {
+  else if constexpr (sizeof(S) == 4)
     return static_cast<float>(a);
-  } else {
-    const auto u = bit_cast<std::uint32_t>(round_to_odd(a));
-    if constexpr (__is_same(S, BFloat16))
-      return {static_cast<std::uint16_t>(bfloat16_bits(u))};
-    else
-      return {static_cast<std::uint16_t>(float16_bits<float>(u))};
-  }
+  else
+    return halved<S>(bit_cast<std::uint32_t>(round_to_odd(a)));
 }
 
 template <class S>

@@ -133,6 +133,21 @@ Sums sums(const R& x, const R& y, std::int64_t n) {
   return all;
 }
 
+// One of the three sums: the same bits.
+template <class Sum, class R>
+DD dot(const R& x, const R& y, std::int64_t n) {
+  DD all{};
+  for (std::int64_t i = 0; i == 0 || i < n; i += kSegment) {
+    Sum d;
+    sweep<Sum::kChain>(
+        n - i < kSegment ? n - i : kSegment,
+        [&](std::int64_t, int, Lanes a, Lanes b) COSGRAD_BODY { d.add_product(a, b); },
+        [&]() COSGRAD_BODY { d.flush(); }, x.from(i), y.from(i));
+    all = i == 0 ? d.total() : all + d.total();
+  }
+  return all;
+}
+
 // sum x_i^2 - eps^2 to some 210 bits of its largest term: which side of eps a norm is on, and how far, where they agree
 // to many digits. SumK with K = 4, Ogita, Rump, Oishi (2005).
 template <class R>

@@ -1,19 +1,10 @@
 // Compiled once per instruction set, with COSGRAD_ISA its name and COSGRAD_TABLE the table that it fills.
 #include "../kernels.hpp"
 
-#include "../row_wide.hpp"
+#include "../pairs.hpp"
 
 namespace cosgrad::inline COSGRAD_ISA {
 namespace {
-
-template <class S>
-struct Kernel {
-  using type = NarrowRow<S>;
-};
-template <>
-struct Kernel<double> {
-  using type = WideRow;
-};
 
 template <class S>
 Row<S> row(const Rows& rows, std::int64_t i) {
@@ -109,9 +100,19 @@ void round_sum(const char* sum, std::int64_t n, bool whole, char* to) {
 }  // namespace cosgrad::inline COSGRAD_ISA
 
 #define COSGRAD_EACH(kernel) {kernel<Float16>, kernel<BFloat16>, kernel<float>, kernel<double>}
+#define COSGRAD_EACH_NARROW(kernel) {kernel<Float16>, kernel<BFloat16>, kernel<float>}
 #define COSGRAD_TEXT_(name) #name
 #define COSGRAD_TEXT(name) COSGRAD_TEXT_(name)
 
-extern const cosgrad::Kernels cosgrad::COSGRAD_TABLE = {
-    COSGRAD_TEXT(COSGRAD_ISA), COSGRAD_EACH(forward),  COSGRAD_EACH(backward), COSGRAD_EACH(jvp),
-    COSGRAD_EACH(normalize),   COSGRAD_EACH(add_sums), COSGRAD_EACH(round_sum)};
+extern const cosgrad::Kernels cosgrad::COSGRAD_TABLE = {COSGRAD_TEXT(COSGRAD_ISA),
+                                                        COSGRAD_EACH(forward),
+                                                        COSGRAD_EACH(backward),
+                                                        COSGRAD_EACH(jvp),
+                                                        COSGRAD_EACH(normalize),
+                                                        COSGRAD_EACH(add_sums),
+                                                        COSGRAD_EACH(round_sum),
+                                                        COSGRAD_EACH(measure),
+                                                        COSGRAD_EACH(pair_values),
+                                                        COSGRAD_EACH_NARROW(pair_coefficients),
+                                                        COSGRAD_EACH_NARROW(pair_products),
+                                                        COSGRAD_EACH_NARROW(pair_gradient)};

@@ -107,6 +107,8 @@ int main() {
     broadcast_gradients(3, 40, 17, threads);
     broadcast_gradients(1, 4000, 256, threads);
     broadcast_gradients(70, 2, 1, threads);
+    broadcast_gradients(300, 70, 25, threads);
+    broadcast_gradients(5, 1100, 30, threads);
     broadcast_gradients(0, 3, 5, threads);
     broadcast_gradients(3, 0, 5, threads);
   }
