@@ -41,7 +41,7 @@ def as_pair(x_name: str, x: Any, y_name: str, y: Any, axis: int) -> tuple[jax.Ar
     shape = FACE.check_broadcast(x_name, a.shape, y_name, b.shape)
     axis = FACE.check_axis(axis, len(shape))
     shape = shape or (1,)
-    a, b = _varying_alike(_of_rank(a, len(shape)), _of_rank(b, len(shape)))
+    a, b = varying_alike((_of_rank(a, len(shape)), _of_rank(b, len(shape))))
     return a, b, axis, shape[:axis] + shape[axis + 1 :]
 
 
@@ -49,12 +49,10 @@ def _of_rank(a: jax.Array, rank: int) -> jax.Array:
     return a if a.ndim == rank else a.reshape((1,) * (rank - a.ndim) + a.shape)
 
 
-def _varying_alike(x: jax.Array, y: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Under `shard_map`, mark what is the same on all devices as varying where its partner varies."""
-    vx, vy = _varying(x), _varying(y)
-    if vx == vy:
-        return x, y
-    return _vary(x, vy - vx), _vary(y, vx - vy)
+def varying_alike(arrays: Any) -> Any:
+    """Under `shard_map`, mark what is the same on all devices as varying where another of these varies."""
+    names = frozenset[Any]().union(*map(_varying, jax.tree.leaves(arrays)))
+    return jax.tree.map(lambda a: _vary(a, names - _varying(a)), arrays)
 
 
 def _varying(x: jax.Array) -> frozenset[Any]:

@@ -1,0 +1,291 @@
+"""The contrastive losses: of all pairs of rows, without their matrix, on one device or many."""
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jax.core import Tracer
+from jax.typing import ArrayLike
+
+from cosgrad import spec
+from cosgrad.jax._arguments import FACE, as_array, as_floats, varying_alike
+from cosgrad.jax._sigmoid import Sigmoid
+from cosgrad.jax._similarity import cosine_similarity, normalize
+from cosgrad.jax._softmax import Softmax
+from cosgrad.jax._tiled import in_tiles, places, value
+from cosgrad.jax._tiles import missing
+
+
+def contrastive_loss(
+    x: ArrayLike,
+    y: ArrayLike,
+    *,
+    labels_x: ArrayLike | None = None,
+    labels_y: ArrayLike | None = None,
+    ignore: ArrayLike | None = None,
+    temperature: ArrayLike = 0.07,
+    symmetric: bool = True,
+    axis_name: Any = None,
+) -> Array:
+    r"""Return the contrastive loss (InfoNCE; symmetric, CLIP's) of all rows of x with all rows of y.
+
+    With S_ij the cosine similarity of x_i and y_j, and p_ij = exp(S_ij / temperature) over the sum of these
+    over row i, the loss is the mean over the rows of -log p_ij of their positive, or of the mean of these
+    over several; symmetric, half of that and half of the same over the columns.
+
+    The matrix is computed tile by tile, in each pass: memory grows with N + M, and the loss keeps its digits
+    where a batch is well separated, at any temperature. The gradients are computed along with the value.
+
+    Args:
+        x: Array (N, D) of float16, bfloat16, float32 or float64, not normalized: that is a part of the loss.
+        y: Array (M, D). The positive of row i is column i, unless there are labels.
+        labels_x: Integers or booleans (N,), given together with `labels_y`: positives of row i are all
+            columns with its label. A row without any is left out of the mean.
+        labels_y: The same of the columns, (M,).
+        ignore: Booleans (N, M). A pair with True counts neither as a positive nor as a negative; a row or
+            column of which no pair counts changes nothing, NaN or not.
+        temperature: A number or an array of rank 0, finite and greater than 0, which is checked where its
+            value can be seen: not under a transform.
+        symmetric: Whether columns count as rows do.
+        axis_name: Under `shard_map`, the name (or a tuple of names) of the mesh axis over which rows are
+            distributed, in parts of equal length; the rows of y travel in a ring, and no device holds all.
+            x, y and labels are a device's own, and column i is the positive of row i of the same device;
+            `ignore` has the columns of all devices, in the order of the axis.
+
+    Returns:
+        A scalar of the promoted dtype of x and y, on every device the loss of the whole batch; 0 if no row
+        has a positive. Half types are computed in float32. A zero vector has similarity 0 with every row, and
+        gradient 0.
+
+    Raises:
+        ValueError: Shapes do not fit; without labels M is less than N, or symmetric another than N; the
+            temperature is not finite, not positive or not a scalar; only one of the labels is given.
+        TypeError: An argument is no array, complex or of another dtype that is not served.
+
+    It can be transformed by `jit`, `grad`, `jvp`, `vmap` and the rest, and be differentiated in x, y and the
+    temperature. Derivatives of order two and up are those of the tiled program: forward mode over reverse
+    (`jax.hessian`, Hessian products) keeps its memory; reverse over reverse keeps tiles, as much as the dense
+    formula on `pairwise_cosine_similarity` would.
+
+    Gradients over devices: taken outside `shard_map`, or inside with `check_vma=True`, they are those of the
+    whole-batch loss, in a device's own rows and, summed over devices, in a temperature that all share. Inside
+    with `check_vma=False` they are what `psum` makes of them there: a device's part times the number of
+    devices, so that `pmean` of the gradients of shared parameters is right.
+
+    References:
+        van den Oord, Li, Vinyals 2018, "Representation learning with contrastive predictive coding";
+        Radford et al. 2021, "Learning transferable visual models from natural language supervision".
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> x, y = jnp.array([[3.0, 4.0], [1.0, 0.0]]), jnp.array([[4.0, 3.0], [1.0, -1.0]])
+        >>> print(f"{contrastive_loss(x, y, temperature=0.5):.5f}")
+        0.40232
+        >>> slope = jax.grad(lambda t: contrastive_loss(x, y, temperature=t))(0.5)
+        >>> print(f"{slope:.5f}")
+        0.25754
+        >>> loss = contrastive_loss(x, y, labels_x=jnp.array([0, 1]), labels_y=jnp.array([1, 0]))
+        >>> print(f"{loss:.3f}")
+        7.619
+    """
+    labelled = spec.check_labels(labels_x, labels_y)
+    a, b = as_floats(as_array("x", x), as_array("y", y))
+    FACE.check_contrastive(a.shape, b.shape, labelled, symmetric)
+    devices = 1 if axis_name is None else jax.lax.psum(1, axis_name)
+    loss: Array = _contrastive(
+        a,
+        b,
+        _labels("labels_x", labels_x, len(a)),
+        _labels("labels_y", labels_y, len(b)),
+        _ignore(ignore, (len(a), len(b) * devices)),
+        _temperature(temperature),
+        symmetric=symmetric,
+        axis=axis_name,
+    )
+    return loss
+
+
+def nt_xent_loss(
+    z: ArrayLike, labels: ArrayLike | None = None, *, temperature: ArrayLike = 0.07, axis_name: Any = None
+) -> Array:
+    r"""Return the loss of SimCLR over two views of every image, or SupCon's where labels are given.
+
+    As `contrastive_loss` of z with itself, over rows, where no row meets itself.
+
+    Args:
+        z: Array (2 N, D), all of view 1 and then all of view 2: the positive of row i is row i + N, and
+            conversely.
+        labels: Integers or booleans, one for each row of z: the positives of a row are all other rows of its
+            label. Then z need not be of two views, and a row without any is left out of the mean.
+        temperature: As in `contrastive_loss`.
+        axis_name: As in `contrastive_loss`; z holds both views of a device's own images.
+
+    Returns:
+        A scalar as `contrastive_loss` returns.
+
+    Raises:
+        ValueError: z has not two axes, or without labels an odd number of rows; the labels' shape does not
+            fit; or the temperature as in `contrastive_loss`.
+        TypeError: As `contrastive_loss`.
+
+    References:
+        Chen et al. 2020, "A simple framework for contrastive learning of visual representations";
+        Khosla et al. 2020, "Supervised contrastive learning".
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> z = jnp.array([[1.0, 0.0], [0.0, 1.0], [4.0, 3.0], [3.0, 4.0]])
+        >>> print(f"{nt_xent_loss(z, temperature=0.5):.5f}")
+        0.87071
+        >>> print(f"{nt_xent_loss(z, jnp.array([0, 1, 0, 1]), temperature=0.5):.5f}")
+        0.87071
+    """
+    (a,) = as_floats(as_array("z", z))
+    FACE.check_views(a.shape, labels is not None)
+    loss: Array = _nt_xent(a, _labels("labels", labels, len(a)), _temperature(temperature), axis=axis_name)
+    return loss
+
+
+def sigmoid_contrastive_loss(
+    x: ArrayLike, y: ArrayLike, *, scale: ArrayLike = 10.0, bias: ArrayLike = -10.0, axis_name: Any = None
+) -> Array:
+    r"""Return SigLIP's loss: every pair a binary choice, positive where row i meets column i.
+
+    With the logits l = scale S + bias, the sum of log(1 + exp(-l)) over the positive pairs and of
+    log(1 + exp(l)) over all others, divided by N. It is computed tile by tile as `contrastive_loss`, in one
+    pass.
+
+    Args:
+        x: Array (N, D) as in `contrastive_loss`.
+        y: Array (M, D) of at least as many rows; the columns from N on are negatives of all rows.
+        scale: A number or an array of rank 0.
+        bias: Likewise.
+        axis_name: As in `contrastive_loss`.
+
+    Returns:
+        A scalar as `contrastive_loss` returns.
+
+    Raises:
+        ValueError: Shapes do not fit, or scale or bias are not scalars.
+        TypeError: As `contrastive_loss`.
+
+    References:
+        Zhai et al. 2023, "Sigmoid loss for language image pre-training".
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> x, y = jnp.array([[3.0, 4.0], [1.0, 0.0]]), jnp.array([[4.0, 3.0], [1.0, -1.0]])
+        >>> print(f"{sigmoid_contrastive_loss(x, y, scale=2.0, bias=-1.0):.5f}")
+        1.06247
+    """
+    a, b = as_floats(as_array("x", x), as_array("y", y))
+    FACE.check_contrastive(a.shape, b.shape, labels=False, symmetric=False)
+    loss: Array = _sigmoid(a, b, _scalar("scale", scale), _scalar("bias", bias), axis=axis_name)
+    return loss
+
+
+def _scalar(name: str, number: Any) -> Array:
+    FACE.check_shape(name, jnp.shape(as_array(name, number)), ())
+    return as_floats(number)[0]
+
+
+def _temperature(temperature: Any) -> Array:
+    scalar = _scalar("temperature", temperature)
+    if not isinstance(temperature, Tracer) and getattr(temperature, "is_fully_addressable", True):
+        spec.check_temperature(float(temperature))
+    return scalar
+
+
+def _labels(name: str, labels: Any, rows: int) -> Array | None:
+    if labels is None:
+        return None
+    a = jnp.asarray(as_array(name, labels))
+    if not (jnp.issubdtype(a.dtype, jnp.integer) or a.dtype == jnp.bool_):
+        raise FACE.refuse_dtype(name, a.dtype, "integers or booleans")
+    FACE.check_shape(name, a.shape, (rows,))
+    return a
+
+
+def _ignore(ignore: Any, shape: spec.Shape) -> Array | None:
+    if ignore is None:
+        return None
+    a = jnp.asarray(as_array("ignore", ignore))
+    if a.dtype != jnp.bool_:
+        raise FACE.refuse_dtype("ignore", a.dtype, "booleans")
+    FACE.check_shape("ignore", a.shape, shape)
+    return a
+
+
+@partial(jax.jit, static_argnames=("symmetric", "axis"), inline=True)
+def _contrastive(
+    x: Array,
+    y: Array,
+    labels_x: Array | None,
+    labels_y: Array | None,
+    ignore: Array | None,
+    temperature: Array,
+    *,
+    symmetric: bool,
+    axis: Any,
+) -> Array:
+    here, there = places(len(x), axis), places(len(y), axis)
+    a, b, labels_x, labels_y, ignore, temperature, here, there = varying_alike(
+        (_computed(x), _computed(y), labels_x, labels_y, ignore, temperature, here, there)
+    )
+    if ignore is not None:  # what counts nowhere changes nothing, NaN or not
+        ignore = jax.lax.optimization_barrier(ignore)  # a constant's reductions take XLA seconds to fold
+        a = jnp.where(jnp.all(ignore, 1)[:, None], 0, a)
+        counts = jnp.sum(~ignore, 0)
+        counts = counts if axis is None else jax.lax.psum(counts, axis)
+        b = jnp.where(counts[there][:, None] == 0, 0, b)
+    u, v, s, matched, partners = normalize(a), normalize(b), None, None, None
+    if labels_x is None:
+        partners = there[: len(a)]
+        s = _matched(a, b[: len(a)], u, v[: len(a)])
+        matched = jnp.ones(s.shape, bool) if ignore is None else ~ignore[jnp.arange(len(a)), partners]
+    if ignore is not None:  # a slice of the last tile may end behind the last column
+        ignore = jnp.pad(ignore, ((0, 0), (0, missing(len(b)))))
+    rows = in_tiles(here, partners, labels_x, ignore)
+    columns = in_tiles(there, labels=labels_y)
+    compute = Softmax(symmetric=symmetric, own=False, axis=axis)
+    return value(compute, axis, (u, v, s, temperature), (rows, columns, matched)).astype(x.dtype)
+
+
+@partial(jax.jit, static_argnames="axis", inline=True)
+def _nt_xent(z: Array, labels: Array | None, temperature: Array, *, axis: Any) -> Array:
+    here = places(len(z), axis)
+    a, labels, temperature, here = varying_alike((_computed(z), labels, temperature, here))
+    u, s, matched, partners = normalize(a), None, None, None
+    if labels is None:
+        half = len(z) // 2
+        S = _matched(a[:half], a[half:], u[:half], u[half:])
+        s, matched, partners = jnp.concatenate([S, S]), jnp.ones(len(z), bool), jnp.roll(here, half)
+    rows = in_tiles(here, partners, labels)
+    compute = Softmax(symmetric=False, own=True, axis=axis)
+    return value(compute, axis, (u, None, s, temperature), (rows, rows, matched)).astype(z.dtype)
+
+
+@partial(jax.jit, static_argnames="axis", inline=True)
+def _sigmoid(x: Array, y: Array, scale: Array, bias: Array, *, axis: Any) -> Array:
+    here, there = places(len(x), axis), places(len(y), axis)
+    a, b, scale, bias, here, there = varying_alike((_computed(x), _computed(y), scale, bias, here, there))
+    s = cosine_similarity(a, b[: len(a)])
+    pairs = (in_tiles(here, there[: len(a)]), in_tiles(there))
+    operands = (normalize(a), normalize(b), s, scale, bias)
+    return value(Sigmoid(axis), axis, operands, pairs).astype(x.dtype)
+
+
+def _matched(x: Array, y: Array, u: Array, v: Array) -> Array:
+    """Return the exact similarities of pairs of rows, to a derivative the products of their unit vectors.
+
+    So what a pair adds to a gradient cancels exactly what a negative with the same vectors does.
+    """
+    S = jnp.sum(u * v, 1)
+    return S + jax.lax.stop_gradient(cosine_similarity(x, y) - S)
+
+
+def _computed(x: Array) -> Array:
+    """Return x in the dtype of the products."""
+    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
