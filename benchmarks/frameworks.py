@@ -1,4 +1,4 @@
-"""The workloads of JAX and TensorFlow, which are imported when their turn comes, and the whole registry."""
+"""The workloads of JAX and TensorFlow, which are imported when their turn comes."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ from typing import Any
 import numpy as np
 
 from contest import Contest, Rival, Work
-from workloads import REGISTRY, SEED, workload
-
-__all__ = ["REGISTRY"]
+from workloads import SEED, workload
 
 
 def arrays(rows: int) -> tuple[np.ndarray, np.ndarray]:

@@ -36,12 +36,13 @@ def reset_peak() -> int:
     mark can be reset: it is what counts there. Elsewhere the peak so far stands in for what is in use.
     """
     if not STATUS.exists():
-        return _peak()
+        return peak()
     Path("/proc/self/clear_refs").write_text("5")
     return _status("VmRSS")
 
 
-def _peak() -> int:
+def peak() -> int:
+    """The high-water mark of this process in bytes."""
     if STATUS.exists():
         return _status("VmHWM")
     unit = 1 if sys.platform == "darwin" else 1024
@@ -50,16 +51,16 @@ def _peak() -> int:
 
 def measure(workload: str, way: str) -> int:
     """The peak of doing the work a second time: the first one compiles and warms up."""
-    from frameworks import REGISTRY
+    from registry import REGISTRY
 
     work = REGISTRY[workload].prepare().everyone()[way]
     work()
     gc.collect()
     before = reset_peak()
     result = work()
-    peak = _peak() - before
+    most = peak() - before
     del result
-    return max(peak, 0)
+    return max(most, 0)
 
 
 if __name__ == "__main__":

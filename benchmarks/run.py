@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 
 import memory
 from contest import Workload, time_in_turn
-from frameworks import REGISTRY
+from registry import REGISTRY
 from table import Line, environment, lines, render
 
 NARROWEST = 150

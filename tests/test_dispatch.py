@@ -48,6 +48,24 @@ def test_the_other_functions_go_there_too(face):
     assert cosgrad.cosine_embedding_loss(a, b, target) == cosgrad.cosine_embedding_loss(x, y, [-1])
 
 
+@pytest.mark.parametrize("face", ["torch", "jax"], indirect=True)
+def test_the_contrastive_losses_go_to_the_faces_that_have_them(face, rng):
+    x, y = (face.tensor(a) for a in rng.standard_normal((2, 4, 3)).astype(np.float32))
+    for name, arguments, options in (
+        ("contrastive_loss", (x, y), {"temperature": 0.3, "symmetric": False}),
+        ("nt_xent_loss", (x,), {"temperature": 0.3}),
+        ("sigmoid_contrastive_loss", (x, y), {"scale": 3.0, "bias": -1.0}),
+    ):
+        own = getattr(face.face, name)(*arguments, **options)
+        assert getattr(cosgrad, name)(*arguments, **options) == own
+
+
+def test_a_face_without_contrastive_losses_is_named(rng):
+    x = rng.standard_normal((4, 3))
+    with pytest.raises(TypeError, match="x, y of numpy: contrastive_loss takes arrays of torch or jax"):
+        cosgrad.contrastive_loss(x, x)
+
+
 def test_a_variable_of_tensorflow_is_an_array_of_it():
     tf = pytest.importorskip("tensorflow")
     x = tf.Variable([[1.0, 2.0]])

@@ -13,13 +13,16 @@ __version__: Final = version("cosgrad")
 
 __all__ = [
     "__version__",
+    "contrastive_loss",
     "cosine_distance",
     "cosine_distance_loss",
     "cosine_embedding_loss",
     "cosine_similarity",
     "normalize",
+    "nt_xent_loss",
     "pairwise_cosine_distance",
     "pairwise_cosine_similarity",
+    "sigmoid_contrastive_loss",
 ]
 
 # A framework, its array types, the face that serves it, and the face's words for an axis and for keeping it.
@@ -252,3 +255,100 @@ def cosine_embedding_loss(
     """
     face, _, _ = _face({"x1": x1, "x2": x2, "target": target})
     return face.cosine_embedding_loss(x1, x2, target, margin=margin, reduction=reduction)
+
+
+def contrastive_loss(
+    x: Any,
+    y: Any,
+    *,
+    labels_x: Any = None,
+    labels_y: Any = None,
+    ignore: Any = None,
+    temperature: Any = 0.07,
+    symmetric: bool = True,
+) -> Any:
+    """Return the InfoNCE loss of the similarities of all rows of x and y, in the framework of the arguments.
+
+    The matrix of the similarities never exists. Over many devices there are `group=` in
+    `cosgrad.torch.contrastive_loss` and `axis_name=` in `cosgrad.jax.contrastive_loss`.
+
+    Args:
+        x: Array (N, D) of PyTorch or JAX.
+        y: Array (M, D) of the same; without labels its row i is the positive of row i of x.
+        labels_x: Labels (N,): the positives of a row are all rows of y that have its label.
+        labels_y: Labels (M,).
+        ignore: Booleans (N, M): pairs that are neither positive nor negative.
+        temperature: What the similarities are divided by, above 0; it has a gradient.
+        symmetric: Take half of this loss and half of the same for the columns.
+
+    Returns:
+        The loss, of rank 0.
+
+    Raises:
+        ValueError: The shapes do not fit, or the temperature is not above 0.
+        TypeError: The arguments are of two frameworks, or of one that has no such loss.
+
+    Example:
+        >>> import torch
+        >>> contrastive_loss(torch.eye(2), torch.eye(2), temperature=1.0)
+        tensor(0.3133)
+    """
+    face = _with_contrastive("contrastive_loss", {"x": x, "y": y})
+    labels = {"labels_x": labels_x, "labels_y": labels_y}
+    return face.contrastive_loss(x, y, **labels, ignore=ignore, temperature=temperature, symmetric=symmetric)
+
+
+def nt_xent_loss(z: Any, labels: Any = None, *, temperature: Any = 0.07) -> Any:
+    """Return SimCLR's loss of two views, or the supervised contrastive loss where labels are given.
+
+    Args:
+        z: Array (2N, D) of PyTorch or JAX: all of the first view, then all of the second.
+        labels: Labels (2N,): the positives of a row are all others that have its label.
+        temperature: As in `contrastive_loss`.
+
+    Returns:
+        The loss, of rank 0.
+
+    Raises:
+        ValueError: As `contrastive_loss`, or the number of rows is odd.
+        TypeError: As `contrastive_loss`.
+
+    Example:
+        >>> import torch
+        >>> nt_xent_loss(torch.eye(2).repeat(2, 1), temperature=1.0)
+        tensor(0.5514)
+    """
+    return _with_contrastive("nt_xent_loss", {"z": z}).nt_xent_loss(z, labels, temperature=temperature)
+
+
+def sigmoid_contrastive_loss(x: Any, y: Any, *, scale: Any = 10.0, bias: Any = -10.0) -> Any:
+    """Return SigLIP's loss: every pair is classified for itself, with the logit scale S + bias.
+
+    Args:
+        x: Array (N, D) of PyTorch or JAX.
+        y: Array (M, D) of the same; its row i is the positive of row i of x.
+        scale: Number, or array of one element, which has a gradient.
+        bias: The same.
+
+    Returns:
+        The sum over all pairs, divided by N.
+
+    Raises:
+        ValueError: The shapes do not fit, or scale or bias are not finite.
+        TypeError: As `contrastive_loss`.
+
+    Example:
+        >>> import torch
+        >>> sigmoid_contrastive_loss(torch.eye(2), torch.eye(2))
+        tensor(0.6932)
+    """
+    face = _with_contrastive("sigmoid_contrastive_loss", {"x": x, "y": y})
+    return face.sigmoid_contrastive_loss(x, y, scale=scale, bias=bias)
+
+
+def _with_contrastive(function: str, arguments: dict[str, Any]) -> Any:
+    face, _, _ = _face(arguments)
+    if not hasattr(face, function):
+        name = face.__name__.removeprefix("cosgrad.")
+        raise TypeError(f"{', '.join(arguments)} of {name}: {function} takes arrays of torch or jax")
+    return face
