@@ -9,31 +9,40 @@ from pathlib import Path
 
 import pytest
 
-SCRIPTS = [Path(__file__).with_name(name) for name in ("jax_devices.py", "jax_contrastive_devices.py")]
-CASES = [
-    (script, name.replace("_", " "))
-    for script in SCRIPTS
-    for name in re.findall(r"@case\ndef (\w+)", script.read_text())
-]
+HERE = Path(__file__).parent
 
 
-@pytest.fixture(scope="module")
-def seen(request):
-    """What every case failed with, or nothing."""
+def cases(script):
+    return [name.replace("_", " ") for name in re.findall(r"@case\ndef (\w+)", (HERE / script).read_text())]
+
+
+def reported(script):
+    """Return what every case failed with, or nothing."""
     flags = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=4"
     environment = os.environ | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
+    command = [sys.executable, HERE / script]
     process = subprocess.run(
-        [sys.executable, request.param],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
+        command, env=environment, capture_output=True, text=True, timeout=300, check=False
     )
     assert process.returncode == 0, process.stderr[-2000:]
     return json.loads(process.stdout)
 
 
-@pytest.mark.parametrize(("seen", "name"), CASES, ids=[name for _, name in CASES], indirect=["seen"])
+@pytest.fixture(scope="module")
+def seen():
+    return reported("jax_devices.py")
+
+
+@pytest.fixture(scope="module")
+def seen_of_losses():
+    return reported("jax_contrastive_devices.py")
+
+
+@pytest.mark.parametrize("name", cases("jax_devices.py"))
 def test_four_devices(name, seen):
     assert not seen[name], seen[name]
+
+
+@pytest.mark.parametrize("name", cases("jax_contrastive_devices.py"))
+def test_contrastive_losses_over_four_devices(name, seen_of_losses):
+    assert not seen_of_losses[name], seen_of_losses[name]
