@@ -1,0 +1,1 @@
+"""Losses for libraries that train: a module for each, which imports its library."""
