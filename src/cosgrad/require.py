@@ -7,13 +7,14 @@ from types import ModuleType
 _NAMES = {"jax": "JAX", "keras": "Keras", "tensorflow": "TensorFlow", "torch": "PyTorch"}
 
 
-def require(module: str, extra: str, at_least: str | None = None) -> ModuleType:
-    """Import and return a framework for its face, `cosgrad.<module>`.
+def require(module: str, extra: str, at_least: str | None = None, *, user: str | None = None) -> ModuleType:
+    """Import and return a framework for its face, `cosgrad.<module>`, or for another user.
 
     Args:
         module: The framework's name as it is imported.
         extra: The extra of this package that installs it.
-        at_least: The oldest version that the face works with, as "2.16".
+        at_least: The oldest version that is needed, as "2.16".
+        user: Who needs it, if it is not that face.
 
     Raises:
         ImportError: The framework is not installed, or too old.
@@ -28,18 +29,17 @@ def require(module: str, extra: str, at_least: str | None = None) -> ModuleType:
 pip install "cosgrad[all]"
     """
     name = _NAMES.get(module, module)
+    user = user or f"cosgrad.{module}"
     install = f'pip install "cosgrad[{extra}]"'
     try:
         framework = importlib.import_module(module)
     except ModuleNotFoundError as error:
         if error.name != module:
             raise  # it is installed, and something that it needs is not
-        raise ImportError(f"cosgrad.{module} needs {name}, which is not installed: {install}") from None
+        raise ImportError(f"{user} needs {name}, which is not installed: {install}") from None
     version = getattr(framework, "__version__", "")
     if at_least is not None and _numbers(version) < _numbers(at_least):
-        raise ImportError(
-            f"cosgrad.{module} needs {name} {at_least} or newer, and {version} is installed: {install}"
-        )
+        raise ImportError(f"{user} needs {name} {at_least} or newer, and {version} is installed: {install}")
     return framework
 
 

@@ -15,7 +15,9 @@ from cosgrad.require import require
 from cosgrad.torch import contrastive_loss, pairwise_cosine_similarity
 
 # 6.0 is the first whose cached loss keeps its hyperparameters in the loss that it wraps.
-require("sentence_transformers", "sentence-transformers", "6.0")
+require(
+    "sentence_transformers", "sentence-transformers", "6.0", user="cosgrad.integrations.sentence_transformers"
+)
 
 from sentence_transformers import SentenceTransformer, util
 from sentence_transformers.sentence_transformer import losses
