@@ -23,7 +23,7 @@ from rich.table import Table
 
 LENGTH = 512
 FLOAT, WIDE = 4, 8
-TILES = 2 * 1024 * 1024 * FLOAT
+TILES = 2 * 2048 * 2048 * FLOAT
 
 
 def ring(rows: int, ranks: int) -> tuple[float, float, int]:
