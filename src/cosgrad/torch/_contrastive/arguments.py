@@ -8,7 +8,7 @@ from torch import Tensor
 from cosgrad.spec import check_temperature
 from cosgrad.torch._arguments import FACE, FLOATS, DtypeError, ShapeError, check_device, check_tensor
 from cosgrad.torch._array import OPS
-from cosgrad.torch._contrastive.problem import Options
+from cosgrad.torch._contrastive.problem import Options, full_dtype
 from cosgrad.torch._rule import intercepted, recorded, traced, transformed
 
 GRADIENT_SCALES = ("mean", "sum")
@@ -71,7 +71,7 @@ def reciprocal_of(temperature: float | Tensor, like: Tensor) -> Tensor:
 
 def scalar(name: str, value: float | Tensor, like: Tensor) -> Tensor:
     """Return a finite number in rank 0 and the widest dtype, differentiable if it was a tensor."""
-    wide = OPS.widen(like.new_empty(0, dtype=torch.promote_types(like.dtype, torch.float32)))
+    wide = OPS.widen(like.new_empty(0, dtype=full_dtype(like)))
     if not isinstance(value, Tensor):
         try:
             value = float(value)

@@ -7,12 +7,12 @@ import torch
 from torch import Tensor
 
 from cosgrad.torch import _similarity
-from cosgrad.torch._contrastive.problem import Options
+from cosgrad.torch._contrastive.problem import Options, full_dtype
 
 
 def softmax(x: Tensor, y: Tensor | None, scale: Tensor, options: Options) -> Tensor:
     """Return the loss of `softmax.loss`."""
-    z = _similarities(x, x if y is None else y) * scale.to(_full(x).dtype)
+    z = _similarities(x, x if y is None else y) * scale.to(full_dtype(x))
     positive, negative = _kinds(z, options)
     loss = _mean(z, positive, negative)
     if options.symmetric:
@@ -30,13 +30,9 @@ def sigmoid(x: Tensor, y: Tensor, scale: Tensor, bias: Tensor) -> Tensor:
 
 
 def _similarities(x: Tensor, y: Tensor) -> Tensor:
-    u, v = (_similarity.normalize(_full(t), dim=1, eps=0.0) for t in (x, y))
+    u, v = (_similarity.normalize(t.to(full_dtype(t)), dim=1, eps=0.0) for t in (x, y))
     with torch.autocast(x.device.type, enabled=False):
         return u @ v.mT
-
-
-def _full(x: Tensor) -> Tensor:
-    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
 
 def _kinds(z: Tensor, options: Options) -> tuple[Tensor, Tensor]:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from cosgrad.torch._array import OPS
 from cosgrad.torch._contrastive import dense, sigmoid, softmax
-from cosgrad.torch._contrastive.problem import Needs, Options, Result
+from cosgrad.torch._contrastive.problem import Needs, Options, Result, full_dtype
 from cosgrad.torch._contrastive.ring import Ring
 from cosgrad.torch._operators import LIBRARY, OPERATORS, library
 from cosgrad.torch._rule import Function, dissolves, intercepted, recorded, traced, transformed
@@ -159,7 +159,7 @@ def _operator(
 
 def _fake(x: Tensor, y: Tensor | None, scale: Tensor, bias: Tensor | None, *rest: Any) -> tuple[Tensor, ...]:
     needs = Needs(*rest[4:])
-    full = torch.float32 if x.dtype in (torch.float16, torch.bfloat16) else x.dtype
+    full = full_dtype(x)
     loss = OPS.widen(x.new_empty((), dtype=full))
     likes = (
         x.new_empty(x.shape, dtype=full),

@@ -37,6 +37,11 @@ class Options:
         return self.labels_x, self.labels_y, self.ignore, self.symmetric
 
 
+def full_dtype(x: Tensor) -> torch.dtype:
+    """Return the dtype in which x is computed at least: that of x, or float32 for half types."""
+    return torch.promote_types(x.dtype, torch.float32)
+
+
 class Needs(NamedTuple):
     """Which derivatives are wanted."""
 
@@ -83,7 +88,7 @@ class Problem:
         self.x, self.y = x, y
         # Half types are multiplied in float32; a small batch in float64, where a gradient may be a difference
         # of nearly equal weights: it costs nothing.
-        self.full = torch.promote_types(x.dtype, torch.float32)
+        self.full = full_dtype(x)
         wide = OPS.widen(x.new_empty(0, dtype=self.full))
         small = sum(ring.sizes) ** 2 <= SMALL
         self.dtype = wide.dtype if small else self.full
@@ -188,7 +193,6 @@ class Problem:
         elif Gu is not None:
             Gu.mul_(self.scale)
         gx = None if Gu is None else self._back(self.x, Gu.mul_(factor))
-        del Gu
         return gx, None if Gv is None else self._back(self.columns, Gv.mul_(factor))
 
     def _back(self, x: Tensor, G: Tensor) -> Tensor:
