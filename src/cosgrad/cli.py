@@ -83,6 +83,40 @@ def verify(
     )
 
 
+@app.command()
+def score(
+    left: Annotated[str, typer.Argument(metavar="LEFT", help="PATH, or PATH:COLUMN of Parquet or Arrow.")],
+    right: Annotated[str, typer.Argument(metavar="RIGHT", help="The same, with as many rows.")],
+    out: Annotated[Path, typer.Option(metavar="PATH", help="Written here: .npy, .parquet or .arrow.")],
+    quantity: Annotated[
+        Literal["similarity", "distance"], typer.Option(help="What to compute of every pair.")
+    ] = "similarity",
+    engine: Annotated[
+        Literal["local", "dask"], typer.Option(help="This process, or the workers of a Dask cluster.")
+    ] = "local",
+    scheduler: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Of the Dask cluster (one of processes here)."),
+    ] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="A bad row is an error.")] = False,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Discard the parts of an interrupted run.")
+    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output if it exists.")] = False,
+) -> None:
+    """Score pairs of vectors in files of any size, one value a row.
+
+    LEFT and RIGHT are .npy arrays of rows, or columns of lists in Parquet or Arrow IPC files. Memory is
+    bounded; an interrupted run goes on where it was; the output appears when it is whole. The values of bad
+    rows (null, of another length, not finite) are NaN, and they are told by number.
+
+    Exit 0 when all is well, 1 when --strict found bad rows, 2 when the files do not fit.
+    """
+    from cosgrad.score.command import Options, run
+
+    raise typer.Exit(run(Options(left, right, out, quantity, engine, scheduler, strict, restart, overwrite)))
+
+
 def main() -> None:
     """Entry point; Ctrl-C leaves no traceback."""
     try:

@@ -1,0 +1,117 @@
+"""`cosgrad score`, from options to exit code."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from cosgrad.score import engines, job
+from cosgrad.score.sources import SourceError
+
+SHOWN = 10
+
+
+@dataclass(frozen=True)
+class Options:
+    """As on the command line."""
+
+    left: str
+    right: str
+    out: Path
+    quantity: job.Quantity = "similarity"
+    engine: Literal["local", "dask"] = "local"
+    scheduler: str | None = None
+    strict: bool = False
+    restart: bool = False
+    overwrite: bool = False
+
+
+def run(options: Options) -> int:
+    """Score, show how far it is, and return the exit code."""
+    console, complaints = Console(highlight=False), Console(stderr=True, highlight=False)
+    try:
+        return _run(options, console, complaints)
+    except (SourceError, OSError, ImportError) as error:
+        complaints.print(Text.assemble(("error", "bold red"), f"  {error}"), soft_wrap=True)
+        return 2
+    except KeyboardInterrupt:
+        complaints.print("interrupted: the parts that are done are kept, run the same command to go on")
+        return 130
+
+
+def _run(options: Options, console: Console, complaints: Console) -> int:
+    if options.out.exists() and not options.overwrite:
+        raise SourceError(f"--out {options.out} exists: remove it, or give --overwrite")
+    if options.scheduler is not None and options.engine != "dask":
+        raise SourceError(f"--scheduler {options.scheduler} belongs to --engine dask")
+    work = job.plan(options.left, options.right, options.out, options.quantity)
+    start = time.perf_counter()
+    with job.opened(work, restart=options.restart):
+        missing = work.missing()
+        if len(missing) < work.parts:
+            complaints.print(f"going on: {work.parts - len(missing)} of {work.parts} parts are done")
+        if options.strict and _count(job.bad_rows(work)):
+            return _refused(work, complaints)
+        if not _computed(work, missing, options, complaints):
+            return _refused(work, complaints)
+        bad = job.bad_rows(work)
+        job.finish(work)
+    seconds = time.perf_counter() - start
+    console.print(
+        f"{work.rows:,} pairs of length {work.length}: {work.quantity} in {work.dtype[1:]} to {options.out}, "
+        f"{seconds:.1f} s",
+        soft_wrap=True,
+    )
+    _tell(bad, complaints, "their values are NaN")
+    return 0
+
+
+def _computed(work: job.Job, missing: list[int], options: Options, complaints: Console) -> bool:
+    """Compute what is missing; False if a row is bad and none may be."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed:,.0f} of {task.total:,} pairs"),
+        TimeRemainingColumn(),
+    )
+    if options.engine == "dask":
+        done = engines.on_dask(work, missing, options.scheduler)
+    else:
+        done = engines.here(work, missing)
+    with Progress(*columns, console=complaints, transient=True) as progress:
+        already = work.rows - sum(_rows(work, part) for part in missing)
+        task = progress.add_task(work.quantity, total=work.rows, completed=already)
+        for part, bad in done:
+            progress.advance(task, _rows(work, part))
+            if options.strict and _count(bad):
+                return False
+    return True
+
+
+def _rows(work: job.Job, part: int) -> int:
+    return min(work.part_rows, work.rows - part * work.part_rows)
+
+
+def _count(bad: dict[str, dict[str, list[int]]]) -> int:
+    return sum(len(rows) for reasons in bad.values() for rows in reasons.values())
+
+
+def _refused(work: job.Job, complaints: Console) -> int:
+    _tell(job.bad_rows(work), complaints, "with --strict there is no output")
+    return 1
+
+
+def _tell(bad: dict[str, dict[str, list[int]]], complaints: Console, consequence: str) -> None:
+    if not _count(bad):
+        return
+    complaints.print(Text.assemble(("bad rows", "bold red"), f"  {consequence}"))
+    for side, reasons in bad.items():
+        for reason, rows in reasons.items():
+            shown = ", ".join(map(str, rows[:SHOWN])) + (", ..." if len(rows) > SHOWN else "")
+            complaints.print(f"  {side}, {reason}: {len(rows):,} (rows {shown})", soft_wrap=True)

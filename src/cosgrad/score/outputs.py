@@ -1,0 +1,88 @@
+"""The file that the parts become, written beside its place and moved there when it is whole."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cosgrad.require import require
+from cosgrad.score.sources import ARROW, PARQUET, SourceError
+
+Values = np.ndarray[Any, Any]
+
+
+def check_output(path: Path) -> None:
+    """Refuse a place that cannot be written to, or a kind of file that is not."""
+    suffix = path.suffix.lower()
+    known = (".npy", *PARQUET, *ARROW)
+    if suffix not in known:
+        raise SourceError(f"--out {path} has suffix {suffix!r}, must be one of {', '.join(known)}")
+    if not path.parent.is_dir():
+        raise SourceError(f"--out {path}: there is no folder {path.parent}")
+    if suffix != ".npy":
+        require("pyarrow", "score", "15", user="cosgrad score")
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a path to write to that becomes `path`, at once and on disk, if all goes well."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        yield beside
+        with beside.open("rb+") as file:
+            os.fsync(file.fileno())
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def write(path: Path, name: str, dtype: np.dtype[Any], rows: int, parts: Iterable[Values]) -> None:
+    """Write the values of all parts as one column of this name.
+
+    The bytes depend on the values alone: a resumed job writes what an uninterrupted one does.
+    """
+    suffix = path.suffix.lower()
+    with replacing(path) as beside:
+        if suffix == ".npy":
+            _npy(beside, dtype, rows, parts)
+        else:
+            writer = _parquet if suffix in PARQUET else _arrow
+            writer(beside, name, dtype, parts)
+
+
+def _npy(path: Path, dtype: np.dtype[Any], rows: int, parts: Iterable[Values]) -> None:
+    header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": (rows,)}
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        for values in parts:
+            file.write(values.tobytes())
+
+
+def _schema(name: str, dtype: np.dtype[Any]) -> Any:
+    import pyarrow as pa
+
+    return pa.schema([pa.field(name, pa.from_numpy_dtype(dtype), nullable=False)])
+
+
+def _parquet(path: Path, name: str, dtype: np.dtype[Any], parts: Iterable[Values]) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema = _schema(name, dtype)
+    with pq.ParquetWriter(path, schema) as writer:
+        for values in parts:
+            writer.write_batch(pa.record_batch([pa.array(values)], schema=schema), row_group_size=len(values))
+
+
+def _arrow(path: Path, name: str, dtype: np.dtype[Any], parts: Iterable[Values]) -> None:
+    import pyarrow as pa
+
+    schema = _schema(name, dtype)
+    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, schema) as writer:
+        for values in parts:
+            writer.write_batch(pa.record_batch([pa.array(values)], schema=schema))

@@ -1,0 +1,231 @@
+"""`cosgrad score` on every kind of file, beside the definition on whole arrays."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import cosgrad.numpy as C
+from cosgrad.score import command, job, sources
+
+N, LENGTH = 3000, 8
+
+
+@pytest.fixture
+def pairs(rng):
+    x = rng.standard_normal((N, LENGTH)).astype(np.float32)
+    return x, x + np.float32(0.1) * rng.standard_normal((N, LENGTH)).astype(np.float32)
+
+
+@pytest.fixture(autouse=True)
+def small_parts(monkeypatch):
+    """Parts of 100 pairs, and reads of 70 rows, so that they meet in many ways."""
+    monkeypatch.setattr(job, "PART_BYTES", 100 * 2 * 4 * LENGTH)
+    monkeypatch.setattr(sources, "READ_ROWS", 70)
+
+
+def fixed(a):
+    return pa.FixedSizeListArray.from_arrays(pa.array(a.ravel()), a.shape[1])
+
+
+def lists(a):
+    return pa.array(list(a), pa.list_(pa.from_numpy_dtype(a.dtype)))
+
+
+def write(kind, path, a):
+    table = pa.table({"id": np.arange(len(a)), "v": lists(a) if "lists" in kind else fixed(a)})
+    match kind.split()[0]:
+        case "npy":
+            np.save(path, a)
+        case "fortran":
+            np.save(path, np.asfortranarray(a))
+        case "parquet":
+            pq.write_table(table, path, row_group_size=470)
+        case "arrow":
+            with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
+                writer.write_table(table, max_chunksize=333)
+        case "stream":
+            with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, table.schema) as writer:
+                writer.write_table(table, max_chunksize=333)
+    return str(path)
+
+
+SUFFIXES = {"npy": "npy", "fortran": "npy", "parquet": "parquet", "arrow": "arrow", "stream": "arrow"}
+
+
+def read(path):
+    match path.suffix:
+        case ".npy":
+            return np.load(path)
+        case ".parquet":
+            return pq.read_table(path).column(0).to_numpy()
+        case ".arrow":
+            return pa.ipc.open_file(str(path)).read_all().column(0).to_numpy()
+
+
+def score(left, right, out, **options):
+    return command.run(command.Options(left, right, out, **options))
+
+
+@pytest.mark.parametrize("kind", ["npy", "fortran", "parquet", "parquet lists", "arrow", "stream lists"])
+def test_every_kind_of_file(kind, pairs, tmp_path):
+    x, y = pairs
+    left = write(kind, tmp_path / f"x.{SUFFIXES[kind.split()[0]]}", x)
+    right = write("npy", tmp_path / "y.npy", y)
+    out = tmp_path / "out.npy"
+    assert score(left, right, out, quantity="distance") == 0
+    np.testing.assert_array_equal(np.load(out), C.cosine_distance(x, y))
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted({Path(left).name, "y.npy", "out.npy"})
+
+
+@pytest.mark.parametrize("suffix", ["npy", "parquet", "arrow"])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.int32])
+def test_every_kind_of_output(dtype, suffix, rng, tmp_path):
+    x, y = ((10 * rng.standard_normal((N, LENGTH))).astype(dtype) for _ in range(2))
+    np.save(tmp_path / "x.npy", x)
+    np.save(tmp_path / "y.npy", y)
+    out = tmp_path / f"out.{suffix}"
+    assert score(str(tmp_path / "x.npy"), str(tmp_path / "y.npy"), out) == 0
+    want = C.cosine_similarity(x, y)
+    got = read(out)
+    assert got.dtype == want.dtype
+    np.testing.assert_array_equal(got, want)
+
+
+def with_bad_rows(y, path):
+    rows = y.tolist()
+    rows[5] = None
+    rows[107] = [1.0]
+    rows[211][3] = None
+    rows[2999][0] = float("nan")
+    rows[0][1] = float("inf")
+    pq.write_table(pa.table({"v": pa.array(rows, pa.list_(pa.float32()))}), path, row_group_size=470)
+    return str(path)
+
+
+def test_bad_rows_are_told_by_number(pairs, tmp_path, capsys):
+    x, y = pairs
+    left, right = write("npy", tmp_path / "x.npy", x), with_bad_rows(y, tmp_path / "y.parquet")
+    out = tmp_path / "out.npy"
+    assert score(left, right, out) == 0
+    told = capsys.readouterr().err
+    for words in (
+        "right, null: 2 (rows 5, 211)",
+        "right, wrong length: 1 (rows 107)",
+        "right, not finite: 2 (rows 0, 2999)",
+    ):
+        assert words in told
+    got = np.load(out)
+    bad = np.isin(np.arange(N), [0, 5, 107, 211, 2999])
+    assert np.isnan(got[bad]).all()
+    np.testing.assert_array_equal(got[~bad], C.cosine_similarity(x, y)[~bad])
+
+
+def test_strict_makes_bad_rows_an_error(pairs, tmp_path, capsys):
+    x, y = pairs
+    left, right = write("npy", tmp_path / "x.npy", x), with_bad_rows(y, tmp_path / "y.parquet")
+    out = tmp_path / "out.npy"
+    assert score(left, right, out, strict=True) == 1
+    assert "right, not finite" in capsys.readouterr().err
+    assert not out.exists()
+    assert score(left, right, out) == 0  # goes on without
+
+
+def test_an_interrupted_run_goes_on(pairs, tmp_path, capsys, monkeypatch):
+    x, y = pairs
+    left, right = write("parquet", tmp_path / "x.parquet", x), write("npy", tmp_path / "y.npy", y)
+    whole, resumed = tmp_path / "whole.parquet", tmp_path / "resumed.parquet"
+    assert score(left, right, whole) == 0
+    compute, seen = job.Worker.compute, []
+
+    def failing(self, part):
+        seen.append(part)
+        if len(seen) == 12:
+            raise KeyboardInterrupt
+        return compute(self, part)
+
+    monkeypatch.setattr(job.Worker, "compute", failing)
+    assert score(left, right, resumed) == 130
+    assert not resumed.exists()
+    seen.clear()
+    seen.extend([-1] * 12)
+    assert score(left, right, resumed) == 0
+    assert "going on: 11 of 30 parts are done" in capsys.readouterr().err
+    assert seen[12:] == list(range(11, 30))
+    assert resumed.read_bytes() == whole.read_bytes()
+
+
+def test_parts_of_another_job_are_not_mixed(pairs, tmp_path, capsys, monkeypatch):
+    left, right = (write("npy", tmp_path / f"{name}.npy", a) for name, a in zip("xy", pairs, strict=True))
+    out = tmp_path / "out.npy"
+    monkeypatch.setattr(job, "finish", lambda work: None)
+    assert score(left, right, out) == 0
+    assert score(left, right, out, quantity="distance") == 2
+    assert "parts of a job with other quantity" in capsys.readouterr().err
+    monkeypatch.undo()
+    assert score(left, right, out, quantity="distance", restart=True) == 0
+
+
+CHILD = """
+import sys, time
+from cosgrad.score import command, job
+compute = job.Worker.compute
+def slowly(self, part):
+    time.sleep(0.05)
+    return compute(self, part)
+job.PART_BYTES, job.Worker.compute = {part_bytes}, slowly
+from pathlib import Path
+sys.exit(command.run(command.Options({left!r}, {right!r}, Path({out!r}))))
+"""
+
+
+def test_a_killed_run_leaves_no_half_file_and_goes_on(pairs, tmp_path):
+    left, right = (write("npy", tmp_path / f"{name}.npy", a) for name, a in zip("xy", pairs, strict=True))
+    out = tmp_path / "out.arrow"
+    program = CHILD.format(part_bytes=job.PART_BYTES, left=left, right=right, out=str(out))
+    child = subprocess.Popen([sys.executable, "-c", program])
+    parts = Path(f"{out}.parts")
+    while len(list(parts.glob("*.npy"))) < 5:
+        assert child.poll() is None
+        time.sleep(0.02)
+    os.kill(child.pid, signal.SIGKILL)
+    child.wait()
+    assert not out.exists()
+    assert score(left, right, out) == 0
+    np.testing.assert_array_equal(read(out), C.cosine_similarity(*pairs))
+
+
+@pytest.mark.parametrize(("left", "right", "out", "message"), [
+    ("x.npy", "short.npy", "o.npy", "LEFT has 3000 rows and RIGHT 10"),
+    ("x.npy", "narrow.npy", "o.npy", "LEFT has vectors of length 8, RIGHT of 3"),
+    ("x.npy", "none.npy", "o.npy", "none.npy is no file"),
+    ("x.npy", "y.csv", "o.npy", "y.csv has suffix '.csv'"),
+    ("x.npy", "cube.npy", "o.npy", "has shape (2, 2, 2), must have two axes"),
+    ("x.npy", "two.parquet", "o.npy", "has columns of vectors ['a', 'b']"),
+    ("x.npy", "two.parquet:c", "o.npy", "has no column 'c'"),
+    ("x.npy", "two.parquet:id", "o.npy", "column 'id'"),
+    ("x.npy", "x.npy:v", "o.npy", "a .npy file has no columns"),
+    ("x.npy", "x.npy", "o.txt", "--out"),
+    ("x.npy", "x.npy", "none/o.npy", "there is no folder"),
+    ("x.npy", "x.npy", "x.npy", "exists: remove it, or give --overwrite"),
+    ("x.npy", "broken.arrow", "o.npy", "is no Arrow IPC file"),
+])  # fmt: skip
+def test_errors_name_the_file(left, right, out, message, pairs, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    x, _ = pairs
+    np.save("x.npy", x)
+    np.save("short.npy", x[:10])
+    np.save("narrow.npy", x[:, :3])
+    np.save("cube.npy", np.ones((2, 2, 2)))
+    Path("y.csv").touch()
+    Path("broken.arrow").write_bytes(b"nothing")
+    pq.write_table(pa.table({"id": np.arange(N), "a": fixed(x), "b": fixed(x)}), "two.parquet")
+    assert score(left, right, Path(out)) == 2
+    assert message in capsys.readouterr().err
