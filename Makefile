@@ -7,7 +7,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test docs lint lint-python lint-types lint-native format sanitize bench package hooks clean distclean preflight
+.PHONY: help run test docs lint lint-python lint-types lint-native format sanitize arm bench package hooks clean distclean preflight
 
 VENV ?= .venv
 WORKERS ?= 2
@@ -57,15 +57,26 @@ format: $(VENV)/.dev  ## rewrite the sources in the project's format
 	@$(VENV)/bin/clang-format -i $(CXX_FILES)
 
 sanitize: $(VENV)/.build  ## run the native tests under the address, undefined-behaviour and thread sanitizers
-	@$(call native_tests,asan,address$(comma)undefined)
-	@$(call native_tests,tsan,thread)
+	@$(call native_tests,asan,-DCOSGRAD_SANITIZE=address$(comma)undefined)
+	@$(call native_tests,tsan,-DCOSGRAD_SANITIZE=thread)
+
+arm: $(VENV)/.build  ## cross-compile the core for 64-bit Arm and run its native tests, emulated by qemu
+	@for tool in aarch64-linux-gnu-g++ qemu-aarch64; do command -v $$tool >/dev/null || { echo "make arm needs $$tool," \
+	  "which was not found: install it (Debian and Ubuntu: apt-get install g++-aarch64-linux-gnu qemu-user)." >&2; exit 1; }; done
+	@$(call native_tests,aarch64,-DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=aarch64 \
+	  -DCMAKE_CXX_COMPILER=aarch64-linux-gnu-g++ '-DCMAKE_CROSSCOMPILING_EMULATOR=qemu-aarch64;-L;/usr/aarch64-linux-gnu')
 
 bench: $(VENV)/.bench  ## time the package beside its rivals
 	@$(PY) benchmarks/run.py $(ARGS)
 
-package: $(VENV)/.build  ## build a wheel and verify it with NumPy alone, then with each framework alone
+package: $(VENV)/.build  ## build an sdist and from it a wheel; test and verify it with NumPy alone, then with each framework alone
 	@rm -rf dist build/package
-	@PATH="$(abspath $(VENV)/bin):$$PATH" $(PY) -m pip wheel -qq --disable-pip-version-check --no-build-isolation --no-deps --wheel-dir dist .
+	@PATH="$(abspath $(VENV)/bin):$$PATH"; export PATH; \
+	  $(PY) -m build --sdist --no-isolation --outdir dist . >build/sdist.log 2>&1 || { cat build/sdist.log; exit 1; }; \
+	  $(PY) -m pip wheel -qq --disable-pip-version-check --no-build-isolation --no-deps --wheel-dir dist dist/*.tar.gz; ls dist
+	@$(PY) -m venv build/package
+	@build/package/bin/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt dist/*.whl hypothesis ml_dtypes pytest
+	@build/package/bin/python -m pytest -q -p no:cacheprovider tests/numpy
 	@for framework in '' torch jax tensorflow-cpu; do \
 	  echo "the wheel with $${framework:-NumPy} alone:"; rm -rf build/package; \
 	  $(PY) -m venv build/package \
@@ -84,13 +95,12 @@ clean:  ## remove what was built; the installed tools stay
 distclean: clean  ## remove the environment too
 	@rm -rf $(VENV)
 
-# One build tree per sanitizer. ThreadSanitizer's shadow memory needs addresses that are not too random: where the
+# One build tree per sanitizer and machine. ThreadSanitizer's shadow memory needs addresses that are not too random: where the
 # system allows it, setarch switches their randomisation off.
 define native_tests
-  echo "native tests under: $(2)"; \
+  echo "native tests with $(2)"; \
   $(VENV)/bin/cmake -S . -B build/$(1) -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(VENV)/bin/ninja) \
-    -DPython_EXECUTABLE=$(abspath $(PY)) -DCOSGRAD_WARNINGS_AS_ERRORS=ON \
-    -DCOSGRAD_NATIVE_TESTS=ON -DCOSGRAD_SANITIZE=$(2) >build/$(1).log 2>&1 || { cat build/$(1).log; exit 1; }; \
+    -DCOSGRAD_WARNINGS_AS_ERRORS=ON -DCOSGRAD_NATIVE_TESTS=ON $(2) >build/$(1).log 2>&1 || { cat build/$(1).log; exit 1; }; \
   $(VENV)/bin/cmake --build build/$(1) && \
   cd build/$(1) && $$(setarch -R true 2>/dev/null && echo setarch -R) \
     $(abspath $(VENV)/bin/ctest) --output-on-failure --no-tests=error
@@ -106,7 +116,7 @@ $(VENV)/.created: | preflight
 
 $(VENV)/.build: constraints.txt pyproject.toml | $(VENV)/.created
 	@echo 'installing what the build needs'
-	@$(INSTALL) $(call requires,build-system requires) cmake ninja
+	@$(INSTALL) $(call requires,build-system requires) build cmake ninja
 	@mkdir -p build
 	@touch $@
 

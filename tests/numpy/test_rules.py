@@ -123,7 +123,9 @@ def test_a_gradient_beyond_the_range_is_infinite_and_below_it_rounds():
 
 
 def test_subnormals_count_where_the_host_flushes_them():
-    torch = pytest.importorskip("torch")
+    pytest.importorskip("torch._C")  # the folder tests/torch passes for a module of that name
+    import torch
+
     x, y = np.array([1e-40, 2e-40, 3e-41], np.float32), np.array([1.0, 2.0, 0.5])
     z = x[::-1].copy()
     expected = C.cosine_similarity(x, y), C.cosine_similarity_hvp(x, z, x, x)[0], C.normalize(x)

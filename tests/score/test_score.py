@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import cosgrad.numpy as C
-from cosgrad.score import command, job, sources
+from cosgrad.score import command, engines, job, sources
 
 N, LENGTH = 3000, 8
 
@@ -28,7 +29,7 @@ def pairs(rng):
 def small_parts(monkeypatch):
     """Parts of 100 pairs, and reads of 70 rows, so that they meet in many ways."""
     monkeypatch.setattr(job, "PART_BYTES", 100 * 2 * 4 * LENGTH)
-    monkeypatch.setattr(sources, "READ_ROWS", 70)
+    monkeypatch.setattr(sources, "READ_BYTES", 70 * 4 * LENGTH)
 
 
 def fixed(a):
@@ -99,6 +100,28 @@ def test_every_kind_of_output(dtype, suffix, rng, tmp_path):
     np.testing.assert_array_equal(got, want)
 
 
+@pytest.mark.parametrize("kind", ["npy", "parquet", "parquet lists", "arrow", "stream lists"])
+def test_rows_are_read_in_any_order(kind, pairs, tmp_path, rng):
+    x, _ = pairs
+    file = sources.source(write(kind, tmp_path / f"x.{SUFFIXES[kind.split()[0]]}", x))
+    starts = rng.integers(0, N, 200)
+    stops = np.minimum(starts + rng.integers(1, 900, 200), N)
+    got = [file.read(start, stop, LENGTH)[0] for start, stop in zip(starts, stops, strict=True)]
+    want = [x[start:stop] for start, stop in zip(starts, stops, strict=True)]
+    np.testing.assert_array_equal(np.concatenate(got), np.concatenate(want))
+
+
+def test_threads_of_one_worker_do_not_share_where_they_read(pairs, tmp_path):
+    left, right = (
+        write("parquet", tmp_path / f"{name}.parquet", a) for name, a in zip("xy", pairs, strict=True)
+    )
+    work = job.plan(left, right, tmp_path / "out.npy", "similarity")
+    with job.opened(work, restart=False), ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda part: engines._compute(work, part), work.missing()))
+        job.finish(work)
+    np.testing.assert_array_equal(np.load(tmp_path / "out.npy"), C.cosine_similarity(*pairs))
+
+
 def with_bad_rows(y, path):
     rows = y.tolist()
     rows[5] = None
@@ -122,6 +145,15 @@ def test_bad_rows_are_told_by_number(pairs, tmp_path, capsys):
         "right, not finite: 2 (rows 0, 2999)",
     ):
         assert words in told
+    table = (tmp_path / "out.npy.bad_rows.csv").read_text().splitlines()
+    assert table[0] == "side,row,reason"
+    assert sorted(table[1:]) == [
+        "right,0,not finite",
+        "right,107,wrong length",
+        "right,211,null",
+        "right,2999,not finite",
+        "right,5,null",
+    ]
     got = np.load(out)
     bad = np.isin(np.arange(N), [0, 5, 107, 211, 2999])
     assert np.isnan(got[bad]).all()
@@ -215,7 +247,10 @@ def test_a_killed_run_leaves_no_half_file_and_goes_on(pairs, tmp_path):
     ("x.npy", "x.npy", "o.txt", "--out"),
     ("x.npy", "x.npy", "none/o.npy", "there is no folder"),
     ("x.npy", "x.npy", "x.npy", "exists: remove it, or give --overwrite"),
-    ("x.npy", "broken.arrow", "o.npy", "is no Arrow IPC file"),
+    ("x.npy", "broken.arrow", "o.npy", "is no Arrow file"),
+    ("x.npy", "broken.parquet", "o.npy", "is no Parquet file"),
+    ("x.npy", "cut.parquet", "o.npy", "is no Parquet file"),
+    ("x.npy", "long.npy", "o.npy", "RIGHT of float128"),
 ])  # fmt: skip
 def test_errors_name_the_file(left, right, out, message, pairs, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -225,7 +260,10 @@ def test_errors_name_the_file(left, right, out, message, pairs, tmp_path, capsys
     np.save("narrow.npy", x[:, :3])
     np.save("cube.npy", np.ones((2, 2, 2)))
     Path("y.csv").touch()
+    np.save("long.npy", x.astype(np.longdouble))
     Path("broken.arrow").write_bytes(b"nothing")
+    Path("broken.parquet").write_bytes(b"nothing at all")
     pq.write_table(pa.table({"id": np.arange(N), "a": fixed(x), "b": fixed(x)}), "two.parquet")
+    Path("cut.parquet").write_bytes(Path("two.parquet").read_bytes()[:9000])
     assert score(left, right, Path(out)) == 2
     assert message in capsys.readouterr().err

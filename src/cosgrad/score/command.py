@@ -56,11 +56,11 @@ def _run(options: Options, console: Console, complaints: Console) -> int:
         missing = work.missing()
         if len(missing) < work.parts:
             complaints.print(f"going on: {work.parts - len(missing)} of {work.parts} parts are done")
-        if options.strict and _count(job.bad_rows(work)):
+        if options.strict and next(job.bad_rows(work), None) is not None:
             return _refused(work, complaints)
         if not _computed(work, missing, options, complaints):
             return _refused(work, complaints)
-        bad = job.bad_rows(work)
+        bad = _counted(work)
         job.finish(work)
     seconds = time.perf_counter() - start
     console.print(
@@ -68,7 +68,7 @@ def _run(options: Options, console: Console, complaints: Console) -> int:
         f"{seconds:.1f} s",
         soft_wrap=True,
     )
-    _tell(bad, complaints, "their values are NaN")
+    _tell(bad, complaints, f"their values are NaN; all of them: {job.bad_rows_table(work)}")
     return 0
 
 
@@ -89,7 +89,7 @@ def _computed(work: job.Job, missing: list[int], options: Options, complaints: C
         task = progress.add_task(work.quantity, total=work.rows, completed=already)
         for part, bad in done:
             progress.advance(task, _rows(work, part))
-            if options.strict and _count(bad):
+            if options.strict and any(bad.values()):
                 return False
     return True
 
@@ -98,20 +98,30 @@ def _rows(work: job.Job, part: int) -> int:
     return min(work.part_rows, work.rows - part * work.part_rows)
 
 
-def _count(bad: dict[str, dict[str, list[int]]]) -> int:
-    return sum(len(rows) for reasons in bad.values() for rows in reasons.values())
-
-
 def _refused(work: job.Job, complaints: Console) -> int:
-    _tell(job.bad_rows(work), complaints, "with --strict there is no output")
+    kept = f"the parts that are done are kept in {work.folder}"
+    _tell(_counted(work), complaints, f"with --strict there is no output; {kept}")
     return 1
 
 
-def _tell(bad: dict[str, dict[str, list[int]]], complaints: Console, consequence: str) -> None:
-    if not _count(bad):
+Counted = dict[tuple[str, str], tuple[int, list[int]]]
+
+
+def _counted(work: job.Job) -> Counted:
+    """Return by side and reason how many rows are bad, and the first of them."""
+    found: Counted = {}
+    for bad in job.bad_rows(work):
+        for side, reasons in bad.items():
+            for reason, rows in reasons.items():
+                count, first = found.get((side, reason), (0, []))
+                found[side, reason] = count + len(rows), (first + rows)[:SHOWN]
+    return found
+
+
+def _tell(bad: Counted, complaints: Console, consequence: str) -> None:
+    if not bad:
         return
-    complaints.print(Text.assemble(("bad rows", "bold red"), f"  {consequence}"))
-    for side, reasons in bad.items():
-        for reason, rows in reasons.items():
-            shown = ", ".join(map(str, rows[:SHOWN])) + (", ..." if len(rows) > SHOWN else "")
-            complaints.print(f"  {side}, {reason}: {len(rows):,} (rows {shown})", soft_wrap=True)
+    complaints.print(Text.assemble(("bad rows", "bold red"), f"  {consequence}"), soft_wrap=True)
+    for (side, reason), (count, first) in sorted(bad.items()):
+        shown = ", ".join(map(str, first)) + (", ..." if count > len(first) else "")
+        complaints.print(f"  {side}, {reason}: {count:,} (rows {shown})", soft_wrap=True)

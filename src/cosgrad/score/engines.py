@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
 from typing import Any
 
 from cosgrad.require import require
-from cosgrad.score.job import Job, Worker
+from cosgrad.score.job import BadRows, Job, Worker
 
-Done = tuple[int, dict[str, dict[str, list[int]]]]
+Done = tuple[int, BadRows]
 
 
 def here(job: Job, parts: Sequence[int]) -> Iterator[Done]:
@@ -19,14 +19,15 @@ def here(job: Job, parts: Sequence[int]) -> Iterator[Done]:
         yield part, worker.compute(part)
 
 
-@lru_cache(maxsize=1)
-def _worker(job: Job) -> Worker:
-    return Worker(job)
+_of_thread = threading.local()
 
 
 def _compute(job: Job, part: int) -> Done:
     """What a Dask worker runs: the same, part by part. One that is computed twice is written twice, alike."""
-    return part, _worker(job).compute(part)
+    worker = getattr(_of_thread, "worker", None)  # where it reads on is one thread's own
+    if worker is None or worker.job != job:
+        worker = _of_thread.worker = Worker(job)
+    return part, worker.compute(part)
 
 
 def on_dask(job: Job, parts: Sequence[int], scheduler: str | None) -> Iterator[Done]:

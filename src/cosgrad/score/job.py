@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import fcntl
 import json
 import shutil
@@ -19,6 +20,7 @@ from cosgrad.score import outputs
 from cosgrad.score.sources import NOT_FINITE, REASONS, Source, SourceError, source, split
 
 Quantity = Literal["similarity", "distance"]
+BadRows = dict[str, dict[str, list[int]]]  # side, reason, row numbers
 PART_BYTES = 32 << 20
 
 
@@ -86,8 +88,10 @@ def plan(left: str, right: str, out: Path, quantity: Quantity) -> Job:
     if len(lengths) > 1:
         raise SourceError(f"LEFT has vectors of length {a.length}, RIGHT of {b.length}, they must be equal")
     length = max(lengths, default=0)
-    pair = np.empty((1, 1), a.dtype), np.empty((1, 1), b.dtype)
-    dtype = cosgrad.numpy.cosine_similarity(np.ones_like(pair[0]), np.ones_like(pair[1])).dtype
+    try:
+        dtype = cosgrad.numpy.cosine_similarity(np.ones((1, 1), a.dtype), np.ones((1, 1), b.dtype)).dtype
+    except TypeError as error:
+        raise SourceError(f"LEFT is of dtype {a.dtype}, RIGHT of {b.dtype}: {error}") from None
     bytes_of_pair = max(length, 1) * (a.dtype.itemsize + b.dtype.itemsize)
     state = []
     for where in (left, right):
@@ -123,7 +127,7 @@ def opened(job: Job, *, restart: bool) -> Iterator[None]:
                     "finish that one, or give --restart to discard them"
                 )
         else:
-            with outputs.replacing(description) as beside:
+            with outputs.becoming(description, job.folder) as beside:
                 beside.write_text(json.dumps(ours))
         yield
 
@@ -139,7 +143,7 @@ class Worker:
         """Both files."""
         return source(self.job.left), source(self.job.right)
 
-    def compute(self, part: int) -> dict[str, dict[str, list[int]]]:
+    def compute(self, part: int) -> BadRows:
         """Compute a part, write its values, and return its bad rows: side, reason, row numbers."""
         job = self.job
         start, stop = part * job.part_rows, min((part + 1) * job.part_rows, job.rows)
@@ -159,27 +163,39 @@ class Worker:
         function = getattr(cosgrad.numpy, f"cosine_{job.quantity}")
         values = function(*vectors).astype(np.dtype(job.dtype), copy=False)
         values[excluded] = np.nan
-        with outputs.replacing(job.bad_rows_of(part)) as beside:
+        with outputs.becoming(job.bad_rows_of(part), job.folder) as beside:
             beside.write_text(json.dumps(bad))
-        with outputs.replacing(job.values_of(part)) as beside, beside.open("wb") as written:
+        with outputs.becoming(job.values_of(part), job.folder) as beside, beside.open("wb") as written:
             np.save(written, values)
         return bad
 
 
+def bad_rows(job: Job) -> Iterator[BadRows]:
+    """Yield the bad rows of every part that is done and has any."""
+    for part in range(job.parts):
+        path = job.bad_rows_of(part)
+        if path.exists() and any((bad := json.loads(path.read_text())).values()):
+            yield bad
+
+
 def finish(job: Job) -> None:
-    """Write the output from the parts, and remove these."""
+    """Write the output and the list of bad rows from the parts, and remove these."""
+    table, out = bad_rows_table(job), Path(job.out)
+    if next(bad_rows(job), None) is None:
+        table.unlink(missing_ok=True)
+    else:
+        with outputs.becoming(table, job.folder) as beside, beside.open("w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(("side", "row", "reason"))
+            for bad in bad_rows(job):
+                for side, reasons in bad.items():
+                    writer.writerows((side, row, why) for why, rows in reasons.items() for row in rows)
     values = (np.load(job.values_of(part)) for part in range(job.parts))
-    outputs.write(Path(job.out), job.quantity, np.dtype(job.dtype), job.rows, values)
+    with outputs.becoming(out, job.folder) as beside:
+        outputs.write(beside, out.suffix, job.quantity, np.dtype(job.dtype), job.rows, values)
     shutil.rmtree(job.folder)
 
 
-def bad_rows(job: Job) -> dict[str, dict[str, list[int]]]:
-    """Return the bad rows of all parts that are done."""
-    found: dict[str, dict[str, list[int]]] = {"left": {}, "right": {}}
-    for part in range(job.parts):
-        path = job.bad_rows_of(part)
-        if path.exists():
-            for side, reasons in json.loads(path.read_text()).items():
-                for reason, rows in reasons.items():
-                    found[side].setdefault(reason, []).extend(rows)
-    return found
+def bad_rows_table(job: Job) -> Path:
+    """Return the file that lists all bad rows, where there are any."""
+    return Path(f"{job.out}.bad_rows.csv")

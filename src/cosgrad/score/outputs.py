@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,9 +30,9 @@ def check_output(path: Path) -> None:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Yield a path to write to that becomes `path`, at once and on disk, if all goes well."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
+def becoming(path: Path, folder: Path) -> Iterator[Path]:
+    """Yield a path in the folder, on the same disk, that becomes `path` as a whole if all goes well."""
+    beside = folder / f"{uuid.uuid4().hex}.unfinished"
     try:
         yield beside
         with beside.open("rb+") as file:
@@ -39,20 +40,25 @@ def replacing(path: Path) -> Iterator[Path]:
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
 
 
-def write(path: Path, name: str, dtype: np.dtype[Any], rows: int, parts: Iterable[Values]) -> None:
-    """Write the values of all parts as one column of this name.
+def write(
+    path: Path, suffix: str, name: str, dtype: np.dtype[Any], rows: int, parts: Iterable[Values]
+) -> None:
+    """Write the values of all parts as one column of this name, in the format that the suffix says.
 
     The bytes depend on the values alone: a resumed job writes what an uninterrupted one does.
     """
-    suffix = path.suffix.lower()
-    with replacing(path) as beside:
-        if suffix == ".npy":
-            _npy(beside, dtype, rows, parts)
-        else:
-            writer = _parquet if suffix in PARQUET else _arrow
-            writer(beside, name, dtype, parts)
+    if suffix.lower() == ".npy":
+        _npy(path, dtype, rows, parts)
+    else:
+        writer = _parquet if suffix.lower() in PARQUET else _arrow
+        writer(path, name, dtype, parts)
 
 
 def _npy(path: Path, dtype: np.dtype[Any], rows: int, parts: Iterable[Values]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 from cosgrad.require import require
 
 PARQUET, ARROW = (".parquet", ".pq"), (".arrow", ".ipc", ".feather")
-READ_ROWS = 8192
+READ_BYTES = 8 << 20  # what is decoded at a time
 GOOD, NULL, WRONG_LENGTH, NOT_FINITE = range(4)
 REASONS = {NULL: "null", WRONG_LENGTH: "wrong length", NOT_FINITE: "not finite"}
 Rows = tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]
@@ -62,128 +63,119 @@ class Npy(Source):
 
 
 class Column(Source):
-    """A column of vectors in a file that is read in a stream; reading on is cheap, going back is not."""
+    """A column of vectors in a file of chunks, read in a stream: a jump decodes a chunk anew."""
 
     def __init__(self, path: Path, column: str | None) -> None:
         require("pyarrow", "score", "15", user="cosgrad score")
+        import pyarrow as pa
+
         from cosgrad.score import columns
 
         self.path, self.columns = path, columns
-        schema = self._open()
+        try:
+            schema, sizes = self._open()
+        except pa.ArrowException as error:
+            raise SourceError(f"{path} is no {type(self).__name__} file: {error}") from None
         names = [field.name for field in schema if columns.is_vector(field.type)]
         if column is None and len(names) != 1:
             raise SourceError(f"{path} has columns of vectors {names}: say which, as {path}:COLUMN")
         self.column = names[0] if column is None else column
-        if self.column not in schema.names:
-            raise SourceError(f"{path} has no column {self.column!r}, it has {schema.names}")
+        if (alike := schema.names.count(self.column)) != 1:
+            raise SourceError(f"{path} has {alike or 'no'} column {self.column!r}, it has {schema.names}")
         kind = schema.field(self.column).type
         if not columns.is_vector(kind):
             raise SourceError(f"column {self.column!r} of {path} is of type {kind}, must be lists of numbers")
         self.dtype = np.dtype(kind.value_type.to_pandas_dtype())
-        self.rows = self._count()
+        self.starts = np.cumsum([0, *sizes])
+        self.rows = int(self.starts[-1])
         self.length = columns.fixed_length(kind)
         if self.length is None:
-            found = (columns.first_length(part) for part in self._stream(0))
+            found = (columns.first_length(piece) for piece in self._stream(0, 1024))
             self.length = next((n for n in found if n is not None), None)
-        self._at, self._parts = 0, iter(())
+        self._at = self.rows
+        self._pieces: Iterator[Any] = iter(())
         self._rest: Any = None
 
     @abstractmethod
-    def _open(self) -> Any:
-        """Open the file and return its schema."""
+    def _open(self) -> tuple[Any, list[int]]:
+        """Open the file and return its schema, and the rows in each chunk."""
 
     @abstractmethod
-    def _count(self) -> int:
-        """Return the number of rows."""
-
-    @abstractmethod
-    def _stream(self, start: int) -> Iterator[Any]:
-        """Yield the column in parts, from a row on."""
+    def _stream(self, chunk: int, rows: int) -> Iterator[Any]:
+        """Yield the column from a chunk on, in pieces of at most so many rows."""
 
     def read(self, start: int, stop: int, length: int) -> Rows:
         """See the base class."""
-        if start != self._at:
-            self._at, self._parts, self._rest = start, self._stream(start), None
-        elif start == 0:
-            self._parts, self._rest = self._stream(0), None
-        found = []
+        import pyarrow as pa
+
+        chunk = int(np.searchsorted(self.starts, start, "right")) - 1
+        try:
+            if start < self._at or self.starts[chunk] > self._at:
+                rows = max(READ_BYTES // (max(length, 1) * self.dtype.itemsize), 1)
+                self._at, self._pieces, self._rest = int(self.starts[chunk]), self._stream(chunk, rows), None
+            for _ in self._until(start):
+                pass
+            found = [self.columns.vectors(piece, length) for piece in self._until(stop)]
+        except pa.ArrowException as error:
+            raise SourceError(f"{self.path}: rows {start} to {stop} cannot be read: {error}") from None
+        values, reasons = zip(*found, strict=True)
+        return np.concatenate(values), np.concatenate(reasons)
+
+    def _until(self, stop: int) -> Iterator[Any]:
+        """Yield the column from where reading is, up to a row."""
         while self._at < stop:
-            part = next(self._parts) if self._rest is None else self._rest
-            taken = part.slice(0, stop - self._at)
-            self._rest = part.slice(len(taken)) if len(taken) < len(part) else None
+            piece = next(self._pieces) if self._rest is None else self._rest
+            taken = piece.slice(0, stop - self._at)
+            self._rest = piece.slice(len(taken)) if len(taken) < len(piece) else None
             self._at += len(taken)
-            found.append(self.columns.vectors(taken, length))
-        rows, reasons = zip(*found, strict=True)
-        return np.concatenate(rows), np.concatenate(reasons)
+            yield taken
 
 
 class Parquet(Column):
-    """A column of a Parquet file."""
+    """A column of a Parquet file, in row groups."""
 
-    def _open(self) -> Any:
+    def _open(self) -> tuple[Any, list[int]]:
         import pyarrow.parquet as pq
 
         # Buffered: a column chunk is read as it is decoded, not at once.
         self.file = pq.ParquetFile(self.path, buffer_size=1 << 20, pre_buffer=False)
-        return self.file.schema_arrow
+        groups = range(self.file.metadata.num_row_groups)
+        return self.file.schema_arrow, [self.file.metadata.row_group(i).num_rows for i in groups]
 
-    def _count(self) -> int:
-        return int(self.file.metadata.num_rows)
-
-    def _stream(self, start: int) -> Iterator[Any]:
-        metadata, group = self.file.metadata, 0
-        while group < metadata.num_row_groups and start >= metadata.row_group(group).num_rows:
-            start -= metadata.row_group(group).num_rows
-            group += 1
-        groups = range(group, metadata.num_row_groups)
-        for batch in self.file.iter_batches(READ_ROWS, row_groups=list(groups), columns=[self.column]):
-            yield from _after(batch.column(0), start)
-            start = max(start - batch.num_rows, 0)
+    def _stream(self, chunk: int, rows: int) -> Iterator[Any]:
+        groups = list(range(chunk, len(self.starts) - 1))
+        for batch in self.file.iter_batches(rows, row_groups=groups, columns=[self.column]):
+            yield batch.column(self.column)
 
 
 class Arrow(Column):
-    """A column of an Arrow IPC file or stream."""
+    """A column of an Arrow IPC file or stream, in record batches, memory-mapped."""
 
-    def _open(self) -> Any:
+    def _open(self) -> tuple[Any, list[int]]:
         import pyarrow as pa
 
+        mapped = pa.memory_map(str(self.path))
         try:
-            with pa.ipc.open_file(pa.memory_map(str(self.path))) as reader:
-                self.sizes = [reader.get_batch(i).num_rows for i in range(reader.num_record_batches)]
-                self.streamed = False
-                return reader.schema
+            self.reader, self.streamed = pa.ipc.open_file(mapped), False
         except pa.ArrowInvalid:
-            pass
-        try:
-            with pa.ipc.open_stream(pa.OSFile(str(self.path))) as reader:
-                self.streamed = True
-                self.sizes = [batch.num_rows for batch in reader]
-                return reader.schema
-        except pa.ArrowInvalid as error:
-            raise SourceError(f"{self.path} is no Arrow IPC file: {error}") from None
+            mapped.seek(0)
+            self.streamed = True
+            with pa.ipc.open_stream(mapped) as reader:
+                return reader.schema, [batch.num_rows for batch in reader]
+        batches = map(self.reader.get_batch, range(self.reader.num_record_batches))
+        return self.reader.schema, [batch.num_rows for batch in batches]
 
-    def _count(self) -> int:
-        return sum(self.sizes)
-
-    def _stream(self, start: int) -> Iterator[Any]:
+    def _stream(self, chunk: int, rows: int) -> Iterator[Any]:
         import pyarrow as pa
 
-        opened = pa.ipc.open_stream if self.streamed else pa.ipc.open_file
-        with opened(pa.OSFile(str(self.path))) as reader:
-            for i, size in enumerate(self.sizes):
-                skipped = start >= size
-                if self.streamed:
-                    batch = reader.read_next_batch()
-                elif not skipped:
-                    batch = reader.get_batch(i)
-                if not skipped:
-                    yield from _after(batch.column(self.column), start)
-                start = max(start - size, 0)
-
-
-def _after(column: Any, start: int) -> Iterator[Any]:
-    if start < len(column):
-        yield column.slice(start)
+        if self.streamed:
+            batches = iter(pa.ipc.open_stream(pa.memory_map(str(self.path))))
+        else:
+            batches = map(self.reader.get_batch, range(chunk, self.reader.num_record_batches))
+        for batch in islice(batches, chunk if self.streamed else 0, None):
+            column = batch.column(self.column)
+            for first in range(0, len(column), rows):
+                yield column.slice(first, rows)
 
 
 def split(where: str) -> tuple[Path, str | None]:
