@@ -4,7 +4,6 @@ import os
 import signal
 import sys
 import threading
-import time
 from pathlib import Path
 
 import numpy as np
@@ -26,9 +25,11 @@ def main(folder: Path) -> None:
 
         def kill() -> None:
             while len(list(Path(f"{out}.parts").glob("*.npy"))) < 20:
-                time.sleep(0.005)
+                if ended.wait(0.005):
+                    return
             os.kill(victim, signal.SIGKILL)
 
+        ended = threading.Event()
         killer = threading.Thread(target=kill)
         killer.start()
         options = command.Options(
@@ -39,6 +40,7 @@ def main(folder: Path) -> None:
             scheduler=cluster.scheduler_address,
         )
         code = command.run(options)
+        ended.set()
         killer.join()
     assert code == 0
     np.testing.assert_array_equal(np.load(out), C.cosine_similarity(x, y))

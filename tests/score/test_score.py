@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import cosgrad.numpy as C
-from cosgrad.score import command, engines, job, sources
+from cosgrad.score import command, engines, job, parts, sources
 
 N, LENGTH = 3000, 8
 
@@ -116,9 +116,9 @@ def test_threads_of_one_worker_do_not_share_where_they_read(pairs, tmp_path):
         write("parquet", tmp_path / f"{name}.parquet", a) for name, a in zip("xy", pairs, strict=True)
     )
     work = job.plan(left, right, tmp_path / "out.npy", "similarity")
-    with job.opened(work, restart=False), ThreadPoolExecutor(4) as pool:
+    with parts.opened(work, restart=False), ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda part: engines._compute(work, part), work.missing()))
-        job.finish(work)
+        parts.finish(work)
     np.testing.assert_array_equal(np.load(tmp_path / "out.npy"), C.cosine_similarity(*pairs))
 
 
@@ -197,12 +197,93 @@ def test_an_interrupted_run_goes_on(pairs, tmp_path, capsys, monkeypatch):
 def test_parts_of_another_job_are_not_mixed(pairs, tmp_path, capsys, monkeypatch):
     left, right = (write("npy", tmp_path / f"{name}.npy", a) for name, a in zip("xy", pairs, strict=True))
     out = tmp_path / "out.npy"
-    monkeypatch.setattr(job, "finish", lambda work: None)
+    monkeypatch.setattr(parts, "finish", lambda work: None)
     assert score(left, right, out) == 0
     assert score(left, right, out, quantity="distance") == 2
     assert "parts of a job with other quantity" in capsys.readouterr().err
     monkeypatch.undo()
     assert score(left, right, out, quantity="distance", restart=True) == 0
+
+
+def test_parts_of_another_job_without_its_description_are_not_taken(pairs, tmp_path, monkeypatch):
+    x, y = pairs
+    left, right = (write("npy", tmp_path / f"{name}.npy", a) for name, a in zip("xy", pairs, strict=True))
+    other = write("npy", tmp_path / "z.npy", 2 - y)
+    out = tmp_path / "out.npy"
+    monkeypatch.setattr(parts, "finish", lambda work: None)
+    assert score(left, right, out) == 0
+    monkeypatch.undo()
+    (tmp_path / "out.npy.parts" / "job.json").unlink()
+    assert score(left, other, out) == 0
+    np.testing.assert_array_equal(np.load(out), C.cosine_similarity(x, 2 - y))
+    assert not (tmp_path / "out.npy.parts").exists()
+
+
+def test_a_file_that_changes_is_noticed(pairs, tmp_path, capsys, monkeypatch):
+    left, right = (write("npy", tmp_path / f"{name}.npy", a) for name, a in zip("xy", pairs, strict=True))
+    compute = job.Worker.compute
+
+    def changing(self, part):
+        if part == 5:
+            np.save(left, pairs[1])
+        return compute(self, part)
+
+    monkeypatch.setattr(job.Worker, "compute", changing)
+    assert score(left, right, tmp_path / "out.npy") == 2
+    assert "has changed since the job began" in capsys.readouterr().err
+    assert not (tmp_path / "out.npy").exists()
+
+
+def test_two_at_once_are_refused(pairs, tmp_path, capsys):
+    left, right = (write("npy", tmp_path / f"{name}.npy", a) for name, a in zip("xy", pairs, strict=True))
+    work = job.plan(left, right, tmp_path / "out.npy", "similarity")
+    with parts.opened(work, restart=False):
+        assert score(left, right, tmp_path / "out.npy", restart=True) == 2
+        assert "another process is writing" in capsys.readouterr().err
+        assert (tmp_path / "out.npy.parts" / "job.json").exists()
+
+
+def test_a_job_goes_on_from_another_folder(pairs, tmp_path, monkeypatch):
+    for name, a in zip("xy", pairs, strict=True):
+        write("npy", tmp_path / f"{name}.npy", a)
+    (tmp_path / "below").mkdir()
+    monkeypatch.setattr(parts, "finish", lambda work: None)
+    monkeypatch.chdir(tmp_path)
+    assert score("x.npy", "y.npy", Path("out.npy")) == 0
+    monkeypatch.undo()
+    monkeypatch.setattr(job.Worker, "compute", None)  # nothing is left to compute
+    monkeypatch.setattr(job, "PART_BYTES", 100 * 2 * 4 * LENGTH)
+    monkeypatch.chdir(tmp_path / "below")
+    assert score("../below/../x.npy", "../y.npy", Path("../out.npy")) == 0
+    np.testing.assert_array_equal(np.load("../out.npy"), C.cosine_similarity(*pairs))
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_one_short_row_at_the_start_does_not_set_the_length(order, pairs, tmp_path):
+    x, y = pairs
+    rows = x.tolist()
+    rows[0] = [1.0]
+    pq.write_table(pa.table({"a:b/c": pa.array(rows, pa.list_(pa.float32()))}), tmp_path / "x.parquet")
+    sides = [f"{tmp_path}/x.parquet:a:b/c", write("parquet lists", tmp_path / "y.parquet", y)][::order]
+    assert score(*sides, tmp_path / "out.npy") == 0
+    got = np.load(tmp_path / "out.npy")
+    assert np.isnan(got[0])
+    np.testing.assert_array_equal(got[1:], C.cosine_similarity(x, y)[1:])
+
+
+def test_tensors_are_vectors_and_names_are_no_markup(pairs, tmp_path, capsys):
+    x, y = pairs
+    storage = fixed(x)
+    table = pa.table(
+        {"v": pa.ExtensionArray.from_storage(pa.fixed_shape_tensor(pa.float32(), [LENGTH]), storage)}
+    )
+    path = tmp_path / "x.arrow"
+    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
+        writer.write_table(table, max_chunksize=333)
+    out = tmp_path / "[a][red].npy"
+    assert score(str(path), write("npy", tmp_path / "y.npy", y), out) == 0
+    assert "[a][red].npy" in capsys.readouterr().out
+    np.testing.assert_array_equal(np.load(out), C.cosine_similarity(x, y))
 
 
 CHILD = """
@@ -246,10 +327,18 @@ def test_a_killed_run_leaves_no_half_file_and_goes_on(pairs, tmp_path):
     ("x.npy", "x.npy:v", "o.npy", "a .npy file has no columns"),
     ("x.npy", "x.npy", "o.txt", "--out"),
     ("x.npy", "x.npy", "none/o.npy", "there is no folder"),
-    ("x.npy", "x.npy", "x.npy", "exists: remove it, or give --overwrite"),
-    ("x.npy", "broken.arrow", "o.npy", "is no Arrow file"),
-    ("x.npy", "broken.parquet", "o.npy", "is no Parquet file"),
-    ("x.npy", "cut.parquet", "o.npy", "is no Parquet file"),
+    ("x.npy", "x.npy", "y.csv.npy", "exists: remove it, or give --overwrite"),
+    ("x.npy", "x.npy", "bad.npy", "bad.npy.bad_rows.csv exists: remove it, or give --overwrite"),
+    ("x.npy", "short.npy", "x.npy", "is LEFT itself"),
+    ("x.npy", "x.npy", "folder.npy", "folder.npy is a folder"),
+    ("x.npy", "x.npy", "taken.npy", "taken.npy.parts, where parts are kept, holds something else: mine"),
+    ("x.npy", "x.npy", "file.npy", "file.npy.parts is in the way"),
+    ("x.npy", "empty.npy", "o.npy", "empty.npy is no .npy file"),
+    ("x.npy", "archive.npy", "o.npy", "is no .npy file but an archive"),
+    ("x.npy", "views.arrow", "o.npy", "has no column of lists of numbers, it has v of list_view"),
+    ("x.npy", "broken.arrow", "o.npy", "broken.arrow cannot be read"),
+    ("x.npy", "broken.parquet", "o.npy", "broken.parquet cannot be read"),
+    ("x.npy", "cut.parquet", "o.npy", "cut.parquet cannot be read"),
     ("x.npy", "long.npy", "o.npy", "RIGHT of float128"),
 ])  # fmt: skip
 def test_errors_name_the_file(left, right, out, message, pairs, tmp_path, capsys, monkeypatch):
@@ -259,7 +348,15 @@ def test_errors_name_the_file(left, right, out, message, pairs, tmp_path, capsys
     np.save("short.npy", x[:10])
     np.save("narrow.npy", x[:, :3])
     np.save("cube.npy", np.ones((2, 2, 2)))
-    Path("y.csv").touch()
+    for name in ("y.csv", "y.csv.npy", "bad.npy.bad_rows.csv", "empty.npy", "file.npy.parts"):
+        Path(name).touch()
+    for name in ("folder.npy", "taken.npy.parts/mine"):
+        Path(name).mkdir(parents=True)
+    with Path("archive.npy").open("wb") as file:
+        np.savez(file, x)
+    views = pa.table({"v": pa.array([[1.0]], pa.list_view(pa.float32()))})
+    with pa.OSFile("views.arrow", "wb") as file, pa.ipc.new_file(file, views.schema) as writer:
+        writer.write_table(views)
     np.save("long.npy", x.astype(np.longdouble))
     Path("broken.arrow").write_bytes(b"nothing")
     Path("broken.parquet").write_bytes(b"nothing at all")

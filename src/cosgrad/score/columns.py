@@ -6,12 +6,21 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from cosgrad.score.sources import GOOD, NULL, WRONG_LENGTH
 
 
+def storage(kind: pa.DataType) -> pa.DataType:
+    """Return the type in which a column is stored; that of tensors of one axis is a list."""
+    if isinstance(kind, pa.FixedShapeTensorType) and len(kind.shape) == 1:
+        return kind.storage_type
+    return kind
+
+
 def is_vector(kind: pa.DataType) -> bool:
     """Tell whether a column of this type holds vectors of numbers."""
+    kind = storage(kind)
     lists = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
     return bool(lists and (pa.types.is_floating(kind.value_type) or pa.types.is_integer(kind.value_type)))
 
@@ -21,16 +30,16 @@ def fixed_length(kind: pa.DataType) -> int | None:
     return kind.list_size if pa.types.is_fixed_size_list(kind) else None
 
 
-def first_length(column: pa.Array) -> int | None:
-    """Return the length of the first list that is not null."""
-    for value in column:
-        if value.is_valid:
-            return len(value)
-    return None
+def usual_length(column: pa.Array) -> int | None:
+    """Return the length that most lists have; None if all are null."""
+    lengths = pc.list_value_length(column).drop_null()
+    return int(pc.mode(lengths)[0]["mode"].as_py()) if len(lengths) else None
 
 
 def vectors(column: pa.Array, length: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     """Return the vectors (n, length), zeros where a row is bad, and why each row is (n,)."""
+    if isinstance(column, pa.ExtensionArray):
+        column = column.storage
     if pa.types.is_fixed_size_list(column.type):
         size = column.type.list_size
         elements = column.values.slice(column.offset * size, len(column) * size)

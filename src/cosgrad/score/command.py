@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from cosgrad.score import engines, job
+from cosgrad.score import engines, job, parts
 from cosgrad.score.sources import SourceError
 
 SHOWN = 10
@@ -34,7 +34,7 @@ class Options:
 
 def run(options: Options) -> int:
     """Score, show how far it is, and return the exit code."""
-    console, complaints = Console(highlight=False), Console(stderr=True, highlight=False)
+    console, complaints = (Console(stderr=err, highlight=False, markup=False) for err in (False, True))
     try:
         return _run(options, console, complaints)
     except (SourceError, OSError, ImportError) as error:
@@ -46,29 +46,30 @@ def run(options: Options) -> int:
 
 
 def _run(options: Options, console: Console, complaints: Console) -> int:
-    if options.out.exists() and not options.overwrite:
-        raise SourceError(f"--out {options.out} exists: remove it, or give --overwrite")
     if options.scheduler is not None and options.engine != "dask":
         raise SourceError(f"--scheduler {options.scheduler} belongs to --engine dask")
     work = job.plan(options.left, options.right, options.out, options.quantity)
+    for path in (options.out, work.bad_rows_table):
+        if path.exists() and not options.overwrite:
+            raise SourceError(f"{path} exists: remove it, or give --overwrite")
     start = time.perf_counter()
-    with job.opened(work, restart=options.restart):
+    with parts.opened(work, restart=options.restart):
         missing = work.missing()
         if len(missing) < work.parts:
             complaints.print(f"going on: {work.parts - len(missing)} of {work.parts} parts are done")
-        if options.strict and next(job.bad_rows(work), None) is not None:
+        if options.strict and next(parts.bad_rows(work), None) is not None:
             return _refused(work, complaints)
         if not _computed(work, missing, options, complaints):
             return _refused(work, complaints)
         bad = _counted(work)
-        job.finish(work)
+        parts.finish(work)
     seconds = time.perf_counter() - start
     console.print(
         f"{work.rows:,} pairs of length {work.length}: {work.quantity} in {work.dtype[1:]} to {options.out}, "
         f"{seconds:.1f} s",
         soft_wrap=True,
     )
-    _tell(bad, complaints, f"their values are NaN; all of them: {job.bad_rows_table(work)}")
+    _tell(bad, complaints, f"their values are NaN; all of them: {work.bad_rows_table}")
     return 0
 
 
@@ -110,7 +111,7 @@ Counted = dict[tuple[str, str], tuple[int, list[int]]]
 def _counted(work: job.Job) -> Counted:
     """Return by side and reason how many rows are bad, and the first of them."""
     found: Counted = {}
-    for bad in job.bad_rows(work):
+    for bad in parts.bad_rows(work):
         for side, reasons in bad.items():
             for reason, rows in reasons.items():
                 count, first = found.get((side, reason), (0, []))

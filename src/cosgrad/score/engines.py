@@ -8,6 +8,7 @@ from typing import Any
 
 from cosgrad.require import require
 from cosgrad.score.job import BadRows, Job, Worker
+from cosgrad.score.sources import SourceError
 
 Done = tuple[int, BadRows]
 
@@ -37,7 +38,15 @@ def on_dask(job: Job, parts: Sequence[int], scheduler: str | None) -> Iterator[D
     """
     distributed: Any = require("distributed", "dask", "2024.1", user="cosgrad score --engine dask")
     local = {"processes": True, "threads_per_worker": 1, "dashboard_address": None}
-    with distributed.Client(scheduler) if scheduler else distributed.Client(**local) as client:
+    try:
+        opened = (
+            distributed.Client(scheduler)
+            if scheduler
+            else distributed.Client(**local, silence_logs="CRITICAL")
+        )
+    except ValueError as error:
+        raise SourceError(f"--scheduler {scheduler} is no address: {error}") from None
+    with opened as client:
         futures = [client.submit(_compute, job, part, pure=False) for part in parts]
         for future in distributed.as_completed(futures):
             yield future.result()

@@ -17,12 +17,14 @@ from cosgrad.score.sources import ARROW, PARQUET, SourceError
 Values = np.ndarray[Any, Any]
 
 
-def check_output(path: Path) -> None:
+def check(path: Path) -> None:
     """Refuse a place that cannot be written to, or a kind of file that is not."""
     suffix = path.suffix.lower()
     known = (".npy", *PARQUET, *ARROW)
     if suffix not in known:
         raise SourceError(f"--out {path} has suffix {suffix!r}, must be one of {', '.join(known)}")
+    if path.is_dir():
+        raise SourceError(f"--out {path} is a folder")
     if not path.parent.is_dir():
         raise SourceError(f"--out {path}: there is no folder {path.parent}")
     if suffix != ".npy":
@@ -38,6 +40,8 @@ def becoming(path: Path, folder: Path) -> Iterator[Path]:
         with beside.open("rb+") as file:
             os.fsync(file.fileno())
         beside.replace(path)
+    except OSError as error:
+        raise SourceError(f"{path} cannot be written: {error.strerror or error}") from None
     finally:
         beside.unlink(missing_ok=True)
     directory = os.open(path.parent, os.O_RDONLY)
@@ -66,7 +70,7 @@ def _npy(path: Path, dtype: np.dtype[Any], rows: int, parts: Iterable[Values]) -
     with path.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, header)
         for values in parts:
-            file.write(values.tobytes())
+            file.write(values.data)
 
 
 def _schema(name: str, dtype: np.dtype[Any]) -> Any:

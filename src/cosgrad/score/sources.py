@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -47,8 +49,10 @@ class Npy(Source):
     def __init__(self, path: Path) -> None:
         try:
             self.array = np.load(path, mmap_mode="r", allow_pickle=False)
-        except ValueError as error:
+        except (ValueError, EOFError) as error:
             raise SourceError(f"{path} is no .npy file that can be mapped: {error}") from None
+        if not isinstance(self.array, np.ndarray):
+            raise SourceError(f"{path} is no .npy file but an archive of them")
         if self.array.ndim != 2:
             raise SourceError(f"{path} has shape {self.array.shape}, must have two axes, rows of vectors")
         if self.array.dtype.kind not in "fiu":
@@ -67,22 +71,21 @@ class Column(Source):
 
     def __init__(self, path: Path, column: str | None) -> None:
         require("pyarrow", "score", "15", user="cosgrad score")
-        import pyarrow as pa
 
         from cosgrad.score import columns
 
         self.path, self.columns = path, columns
-        try:
+        with self._told():
             schema, sizes = self._open()
-        except pa.ArrowException as error:
-            raise SourceError(f"{path} is no {type(self).__name__} file: {error}") from None
         names = [field.name for field in schema if columns.is_vector(field.type)]
         if column is None and len(names) != 1:
-            raise SourceError(f"{path} has columns of vectors {names}: say which, as {path}:COLUMN")
+            kinds = ", ".join(f"{field.name} of {field.type}" for field in schema)
+            told = f"{path} has columns of vectors {names}: say which, as {path}:COLUMN"
+            raise SourceError(told if names else f"{path} has no column of lists of numbers, it has {kinds}")
         self.column = names[0] if column is None else column
         if (alike := schema.names.count(self.column)) != 1:
             raise SourceError(f"{path} has {alike or 'no'} column {self.column!r}, it has {schema.names}")
-        kind = schema.field(self.column).type
+        kind = columns.storage(schema.field(self.column).type)
         if not columns.is_vector(kind):
             raise SourceError(f"column {self.column!r} of {path} is of type {kind}, must be lists of numbers")
         self.dtype = np.dtype(kind.value_type.to_pandas_dtype())
@@ -90,11 +93,22 @@ class Column(Source):
         self.rows = int(self.starts[-1])
         self.length = columns.fixed_length(kind)
         if self.length is None:
-            found = (columns.first_length(piece) for piece in self._stream(0, 1024))
-            self.length = next((n for n in found if n is not None), None)
+            with self._told():
+                found = (columns.usual_length(piece) for piece in self._stream(0, 1024))
+                self.length = next((n for n in found if n is not None), None)
         self._at = self.rows
         self._pieces: Iterator[Any] = iter(())
         self._rest: Any = None
+
+    @contextmanager
+    def _told(self, what: str = "") -> Iterator[None]:
+        """Name the file in what Arrow has to say of it."""
+        import pyarrow as pa
+
+        try:
+            yield
+        except (pa.ArrowException, OSError) as error:
+            raise SourceError(f"{self.path} cannot be read{what}: {error}") from None
 
     @abstractmethod
     def _open(self) -> tuple[Any, list[int]]:
@@ -106,18 +120,14 @@ class Column(Source):
 
     def read(self, start: int, stop: int, length: int) -> Rows:
         """See the base class."""
-        import pyarrow as pa
-
         chunk = int(np.searchsorted(self.starts, start, "right")) - 1
-        try:
+        with self._told(f", rows {start} to {stop}"):
             if start < self._at or self.starts[chunk] > self._at:
                 rows = max(READ_BYTES // (max(length, 1) * self.dtype.itemsize), 1)
                 self._at, self._pieces, self._rest = int(self.starts[chunk]), self._stream(chunk, rows), None
             for _ in self._until(start):
                 pass
             found = [self.columns.vectors(piece, length) for piece in self._until(stop)]
-        except pa.ArrowException as error:
-            raise SourceError(f"{self.path}: rows {start} to {stop} cannot be read: {error}") from None
         values, reasons = zip(*found, strict=True)
         return np.concatenate(values), np.concatenate(reasons)
 
@@ -131,14 +141,17 @@ class Column(Source):
             yield taken
 
 
+# A column chunk is read as it is decoded, not at once; checksums are looked at where the file has them.
+BUFFERED = {"buffer_size": 1 << 20, "pre_buffer": False, "page_checksum_verification": True}
+
+
 class Parquet(Column):
     """A column of a Parquet file, in row groups."""
 
     def _open(self) -> tuple[Any, list[int]]:
         import pyarrow.parquet as pq
 
-        # Buffered: a column chunk is read as it is decoded, not at once.
-        self.file = pq.ParquetFile(self.path, buffer_size=1 << 20, pre_buffer=False)
+        self.file = pq.ParquetFile(self.path, **BUFFERED)
         groups = range(self.file.metadata.num_row_groups)
         return self.file.schema_arrow, [self.file.metadata.row_group(i).num_rows for i in groups]
 
@@ -180,10 +193,17 @@ class Arrow(Column):
 
 def split(where: str) -> tuple[Path, str | None]:
     """Return the path and the column of `PATH` or `PATH:COLUMN`."""
-    path, colon, column = where.rpartition(":")
-    if not colon or Path(where).exists() or "/" in column:
-        return Path(where), None
-    return Path(path), column
+    if not Path(where).exists():
+        for colon in re.finditer(":", where):
+            if Path(where[: colon.start()]).is_file():
+                return Path(where[: colon.start()]), where[colon.end() :]
+    return Path(where), None
+
+
+def absolute(where: str) -> str:
+    """Return the same from the root, so that it means the same in every folder and process."""
+    path, column = split(where)
+    return f"{path.resolve()}" if column is None else f"{path.resolve()}:{column}"
 
 
 def source(where: str) -> Source:
@@ -193,8 +213,6 @@ def source(where: str) -> Source:
         SourceError: The file is not there, of another kind, or has no such vectors.
     """
     path, column = split(where)
-    if not path.is_file():
-        raise SourceError(f"{path} is no file")
     suffix = path.suffix.lower()
     if suffix == ".npy":
         if column is not None:

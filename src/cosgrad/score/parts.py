@@ -1,0 +1,112 @@
+"""The folder of a job's parts: kept for one process, read for the output, and left without a trace."""
+
+from __future__ import annotations
+
+import csv
+import fcntl
+import json
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cosgrad.score import outputs
+from cosgrad.score.job import BadRows, Job
+from cosgrad.score.sources import SourceError
+
+DESCRIPTION, LOCK = "job.json", "lock"
+OURS = re.compile(r"job\.json|lock|[0-9a-f]{16}-\d+\.(npy|json)|[0-9a-f]{32}\.unfinished")
+
+
+@contextmanager
+def opened(job: Job, *, restart: bool) -> Iterator[None]:
+    """Keep the job's folder for this process; parts that are there must be this job's, or are discarded.
+
+    Raises:
+        SourceError: Another process is at it, the parts are of another job, or it is somebody else's folder.
+    """
+    folder = job.folder
+    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+        raise SourceError(f"{folder} is in the way: parts are kept in a folder of that name")
+    folder.mkdir(exist_ok=True)
+    strangers = sorted(path.name for path in folder.iterdir() if not OURS.fullmatch(path.name))
+    if strangers:
+        raise SourceError(f"{folder}, where parts are kept, holds something else: {strangers[0]}")
+    with _locked(job):
+        if restart:
+            _clear(folder)
+        _describe(job)
+        yield
+
+
+@contextmanager
+def _locked(job: Job) -> Iterator[None]:
+    path = job.folder / LOCK
+    with path.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            ours = path.exists() and os.path.samestat(path.stat(), os.fstat(lock.fileno()))
+        except BlockingIOError:
+            ours = False
+        if not ours:
+            raise SourceError(f"another process is writing {job.out}")
+        yield
+
+
+def _describe(job: Job) -> None:
+    """Write what the parts are of, or find it written."""
+    description = job.folder / DESCRIPTION
+    if not description.exists():
+        with outputs.becoming(description, job.folder) as beside:
+            beside.write_text(job.description)
+        return
+    ours: dict[str, Any] = json.loads(job.description)
+    try:
+        theirs = dict(json.loads(description.read_text()))
+    except (ValueError, TypeError):
+        theirs = {}
+    differing = [key for key in ours if ours[key] != theirs.get(key)]
+    if differing:
+        raise SourceError(
+            f"{job.folder} has parts of a job with other {', '.join(differing)}: "
+            "finish that one, or give --restart to discard them"
+        )
+
+
+def _clear(folder: Path) -> None:
+    """Remove our files but the lock; what they are of goes last."""
+    for path in sorted(folder.iterdir(), key=lambda path: path.name == DESCRIPTION):
+        if OURS.fullmatch(path.name) and path.name != LOCK:
+            path.unlink()
+
+
+def bad_rows(job: Job) -> Iterator[BadRows]:
+    """Yield the bad rows of every part that is done and has any."""
+    for part in range(job.parts):
+        path = job.bad_rows_of(part)
+        if path.exists() and any((bad := json.loads(path.read_text())).values()):
+            yield bad
+
+
+def finish(job: Job) -> None:
+    """Write the output and the list of bad rows from the parts, and remove these."""
+    table, out = job.bad_rows_table, Path(job.out)
+    if next(bad_rows(job), None) is None:
+        table.unlink(missing_ok=True)
+    else:
+        with outputs.becoming(table, job.folder) as beside, beside.open("w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(("side", "row", "reason"))
+            for bad in bad_rows(job):
+                for side, reasons in bad.items():
+                    writer.writerows((side, row, why) for why, rows in reasons.items() for row in rows)
+    values = (np.load(job.values_of(part)) for part in range(job.parts))
+    with outputs.becoming(out, job.folder) as beside:
+        outputs.write(beside, out.suffix, job.quantity, np.dtype(job.dtype), job.rows, values)
+    _clear(job.folder)
+    (job.folder / LOCK).unlink()
+    job.folder.rmdir()
