@@ -7,7 +7,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test docs lint lint-python lint-types lint-native format sanitize arm bench package hooks clean distclean preflight
+.PHONY: help run test docs site lint lint-python lint-types lint-native format sanitize arm bench package hooks clean distclean preflight
 
 VENV ?= .venv
 WORKERS ?= 2
@@ -38,7 +38,11 @@ test: $(VENV)/.dev  ## run the tests
 docs: $(VENV)/.dev  ## run the examples in README.md and docs/, and follow their links
 	@$(PY) -m pytest -q tests/test_docs.py $(ARGS)
 
-lint: lint-python lint-types lint-native docs  ## check style, types, formatting and the documents
+site: $(VENV)/.site docs  ## build the documentation site in build/site, after its examples
+	@$(PY) docs/site/build.py build/site
+	@echo 'build/site/index.html'
+
+lint: lint-python lint-types lint-native site  ## check style, types, formatting and the documents
 
 lint-python: $(VENV)/.dev
 	@$(PY) -m ruff check .
@@ -136,6 +140,11 @@ $(VENV)/.faces: $(VENV)/.cosgrad
 $(VENV)/.dev: $(VENV)/.faces
 	@echo 'installing the development tools'
 	@$(INSTALL) $(call requires,project optional-dependencies dev) $(call requires,project optional-dependencies examples)
+	@touch $@
+
+$(VENV)/.site: $(VENV)/.dev
+	@echo 'installing what builds the documentation site'
+	@$(INSTALL) $(call requires,project optional-dependencies docs)
 	@touch $@
 
 $(VENV)/.bench: $(VENV)/.faces

@@ -1,22 +1,15 @@
-"""A contest: one piece of work done by cosgrad and by its rivals, timed in turn in one process."""
+"""A contest: one piece of work done by cosgrad and by its rivals."""
 
 from __future__ import annotations
 
-import gc
-import statistics
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from accuracy import Accuracy
-
-Work = Callable[[], Any]
+from cosgrad.bench.accuracy import Accuracy
+from cosgrad.bench.timing import Work
 
 OURS = "cosgrad"
-SHORTEST_SAMPLE = 0.02
-"""Seconds: what takes less is repeated until it takes this long, so that the clock's grain does not count."""
 
 
 @dataclass(frozen=True)
@@ -71,50 +64,3 @@ class Workload:
     name: str
     title: str
     prepare: Callable[[], Contest]
-
-
-def repeats(work: Work) -> int:
-    """How often `work` must be done for one sample to last `SHORTEST_SAMPLE`."""
-    count = 1
-    while (seconds := sample(work, count) * count) < SHORTEST_SAMPLE:
-        count = max(2 * count, int(count * SHORTEST_SAMPLE / max(seconds, 1e-9)))
-    return count
-
-
-def sample(work: Work, count: int) -> float:
-    """Seconds that `work` takes once, from doing it `count` times."""
-    start = time.perf_counter()
-    for _ in range(count):
-        work()
-    return (time.perf_counter() - start) / count
-
-
-@contextmanager
-def no_collection() -> Iterator[None]:
-    """Keep the garbage collector out of the samples."""
-    gc.collect()
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
-
-
-def time_in_turn(ways: Mapping[str, Work], rounds: int) -> dict[str, list[float]]:
-    """Seconds per way and round: A B C, A B C, …, so that a slow spell of the machine slows everyone."""
-    for work in ways.values():
-        work()
-    counts = {name: repeats(work) for name, work in ways.items()}
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
-    with no_collection():
-        for _ in range(rounds):
-            for name, work in ways.items():
-                seconds[name].append(sample(work, counts[name]))
-    return seconds
-
-
-def fastest(ways: Mapping[str, Work], rounds: int = 3) -> tuple[str, Work]:
-    """The way with the best median, and its name: a rival enters with the best that it can do here."""
-    seconds = time_in_turn(ways, rounds)
-    name = min(seconds, key=lambda way: statistics.median(seconds[way]))
-    return name, ways[name]

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from table import size
+from cosgrad.report.figures import size
 
 LENGTH = 512
 DENSE_UP_TO = 1 << 14  # its matrices are 1 GB each there
@@ -28,7 +28,7 @@ def measure(way: str, rows: int) -> None:
     """Print the peak above an idle process with the inputs, the whole peak, and the seconds."""
     import torch
 
-    import memory
+    from cosgrad.bench import memory
     from matrices import dense, tiled
 
     loss = {"tiled": tiled, "dense": dense}[way]

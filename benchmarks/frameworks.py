@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from contest import Contest, Rival, Work
+from contest import Contest, Rival
+from cosgrad.bench.timing import Work
 from workloads import SEED, workload
 
 

@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import cosgrad.torch
-from contest import Contest, Rival, Work
+from contest import Contest, Rival
+from cosgrad.bench.timing import Work
 from cosgrad.torch._contrastive.tiles import fast_bfloat16
 from workloads import loss_and_gradients, tensors, workload
 

@@ -54,7 +54,7 @@ def measure(rank: int, ranks: int, rows: int, rendezvous: str) -> None:
     import torch.distributed as dist
 
     import cosgrad.torch
-    import memory
+    from cosgrad.bench import memory
     from cosgrad.torch._contrastive.ring import Ring
 
     torch.set_num_threads(1)

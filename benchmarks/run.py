@@ -13,15 +13,14 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 
 import memory
-from contest import Workload, time_in_turn
+from contest import Workload
+from cosgrad.bench.timing import time_in_turn
+from cosgrad.report.machine import BUSY
 from registry import REGISTRY
 from table import Line, environment, lines, render
 
 NARROWEST = 150
 """Columns: below that the table would break its figures."""
-
-BUSY = 0.5
-"""The load from which on the times are somebody else's too."""
 
 
 def arguments() -> argparse.Namespace:

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import platform
 import statistics
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from importlib import metadata
 from typing import Any
 
 import torch
@@ -16,9 +12,10 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from accuracy import Accuracy
 from contest import OURS, Contest, Workload
-from cosgrad import _native
+from cosgrad.bench.accuracy import Accuracy
+from cosgrad.report.figures import duration, size
+from cosgrad.report.machine import machine, versions
 
 
 @dataclass(frozen=True)
@@ -99,25 +96,7 @@ def environment() -> dict[str, Any]:
         "numkong",
         "simsimd",
     )
-    installed = {dist.metadata["Name"].lower() for dist in metadata.distributions()}
-    return {
-        "machine": platform.machine(),
-        "processor": processor(),
-        "cpus": len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count(),
-        "isa": _native.isa,
-        "torch_threads": torch.get_num_threads(),
-        "python": platform.python_version(),
-        "versions": {name: metadata.version(name) for name in packages if name in installed},
-    }
-
-
-def processor() -> str:
-    """The processor's name, where the system tells it."""
-    try:
-        with open("/proc/cpuinfo") as info:  # noqa: PTH123
-            return next((line.split(":", 1)[1].strip() for line in info if line.startswith("model name")), "")
-    except OSError:
-        return platform.processor()
+    return machine() | {"torch_threads": torch.get_num_threads(), "versions": versions(packages)}
 
 
 def render(found: Sequence[Line]) -> Table:
@@ -152,15 +131,3 @@ def cells(line: Line) -> tuple[str | Text, ...]:
         str(line.ours_accuracy or ""),
         str(line.rival_accuracy or ""),
     )
-
-
-def duration(seconds: float | None) -> str:
-    """Seconds in the unit that suits them."""
-    if seconds is None:
-        return ""
-    return f"{seconds * 1e3:.1f} ms" if seconds >= 1e-3 else f"{seconds * 1e6:.1f} us"
-
-
-def size(count: int | None) -> str:
-    """Bytes as megabytes."""
-    return "-" if count is None else f"{count / 1e6:.0f} MB"

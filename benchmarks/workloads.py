@@ -13,10 +13,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-import accuracy
 import cosgrad.numpy
 import cosgrad.torch
-from contest import Contest, Rival, Work, Workload, fastest
+from contest import Contest, Rival, Workload
+from cosgrad.bench import accuracy
+from cosgrad.bench.timing import Work, fastest
 
 REGISTRY: dict[str, Workload] = {}
 """Every workload by name, in the order of the table."""

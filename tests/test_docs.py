@@ -42,6 +42,8 @@ def anchor(heading: str) -> str:
     return re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")
 
 
+# PyTorch's exporter copies what PyTorch has deprecated.
+@pytest.mark.filterwarnings("ignore:`isinstance.treespec, LeafSpec.` is deprecated:FutureWarning")
 @pages
 def test_examples_print_what_they_say(page: Path) -> None:
     text = page.read_text()

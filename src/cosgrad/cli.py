@@ -117,6 +117,26 @@ def score(
     raise typer.Exit(run(Options(left, right, out, quantity, engine, scheduler, strict, restart, overwrite)))
 
 
+@app.command()
+def bench(
+    rivals: Annotated[
+        str | None,
+        typer.Option(metavar="NAMES", help="Only these, as torch,scipy; all that are installed (all)."),
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Fewer sizes, points and rounds.")] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Of all inputs.")] = 0,
+    json: Annotated[Path | None, typer.Option(metavar="PATH", help="Write every figure as JSON.")] = None,
+    html: Annotated[Path | None, typer.Option(metavar="PATH", help="Write a page with plots.")] = None,
+) -> None:
+    """Measure the accuracy, speed and memory of the installed cosine similarities beside this one.
+
+    Libraries that are missing or fail are named with the reason.
+    """
+    from cosgrad.bench.command import Options, run
+
+    raise typer.Exit(run(Options(rivals, quick, seed, json, html)))
+
+
 def main() -> None:
     """Entry point; Ctrl-C leaves no traceback."""
     try:

@@ -71,6 +71,8 @@ def test_html_stands_alone(plain):
     text = plain[2].read_text()
     assert text.startswith("<!DOCTYPE html>")
     assert "zero vectors" in text
+    assert "a similarity of numpy rows" in text
+    assert text.count("<tr>") > 20
     assert "http" not in text
 
 

@@ -1,11 +1,13 @@
 """The array operations that the closed forms and the reductions ask of PyTorch."""
 
 from functools import lru_cache
+from math import frexp
 
 import torch
 from torch import Tensor
 
 from cosgrad.spec import Shape
+from cosgrad.torch._rule import bound_for_onnx
 
 _HALF = (torch.float16, torch.bfloat16)
 _HAS_FLOAT64 = ("cpu", "cuda", "meta")
@@ -63,6 +65,11 @@ class TorchOps:
 
     def power_of_two(self, m: Tensor) -> Tensor:
         """Return the largest power of two up to m, NaN for what is not finite."""
+        if bound_for_onnx():
+            # ONNX has no frexp. Its logarithm, rounded, may say a neighbouring power, which serves as well,
+            # but not the one beyond the largest number.
+            exponent = torch.where(m > 0, m, 1).log2().floor()
+            return exponent.clamp(max=frexp(_limits(m.dtype)[1])[1] - 1).exp2() + (m - m)
         return torch.ldexp(torch.ones_like(m), torch.frexp(m).exponent - 1) + (m - m)
 
     def limits(self, x: Tensor) -> tuple[float, float]:

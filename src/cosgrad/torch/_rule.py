@@ -1,5 +1,6 @@
 """Rules, quickly, and the state of PyTorch that decides who computes."""
 
+import sys
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -58,13 +59,20 @@ def transformed() -> bool:
     return forward_ad._current_level >= 0 or bool(torch._C._are_functorch_transforms_active())
 
 
+def bound_for_onnx() -> bool:
+    """Tell whether a graph is being translated to ONNX, which knows neither our operators nor `frexp`."""
+    return "torch.onnx" in sys.modules and torch.onnx.is_in_onnx_export()
+
+
 def dissolves(*tensors: Tensor) -> bool:
     """Tell whether an operator is to become plain operations, which every transform understands.
 
     A compiler enters a level of forward mode behind Python's back, so the tensors have to be asked
     themselves.
     """
-    return transformed() or any(torch._unpack_dual(t, level=0).tangent is not None for t in tensors)
+    if transformed() or bound_for_onnx():
+        return True
+    return any(torch._unpack_dual(t, level=0).tangent is not None for t in tensors)
 
 
 def traced() -> bool:

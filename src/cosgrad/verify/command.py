@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
-from cosgrad.verify import adapters, report
+from cosgrad.verify import adapters, page, report
 from cosgrad.verify.adapters.base import Quantity, Signature
 from cosgrad.verify.subject import Subject, TargetError
 from cosgrad.verify.supervisor import Report, supervise
@@ -48,22 +48,18 @@ def run(options: Options) -> int:
         complaints.print("interrupted")
         return 130
     good, last = report.verdict(reports, options.strict)
-
-    def show(to: Console) -> None:
-        if options.target is None:
-            if any(r.example for r in reports):
-                to.print(report.worked(reports))
-            to.print(report.faces(reports))
-            to.print(report.errors(reports))
-        else:
-            to.print(report.target(reports[0]))
-        to.print(last)
-
-    show(console)
+    if options.target is None:
+        if any(r.example for r in reports):
+            console.print(report.worked(reports))
+        console.print(report.faces(reports))
+        console.print(report.errors(reports))
+    else:
+        console.print(report.target(reports[0]))
+    console.print(last)
     if options.json is not None:
         report.write_json(options.json, report.as_json(reports, good, _version()))
     if options.html is not None:
-        report.write_html(options.html, show)
+        options.html.write_text(page.render(reports, options.strict), encoding="utf-8")
     return 0 if good else 1
 
 

@@ -1,36 +1,27 @@
-"""What the terminal shows, and the same as JSON and as a page."""
+"""What the terminal shows, and the same as JSON."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from rich import box
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from cosgrad.report.figures import ulps
 from cosgrad.verify import example
 from cosgrad.verify.findings import Row, Verdict
 from cosgrad.verify.supervisor import Report
 from cosgrad.verify.ulp import FORMATS
 
 COLOURS: dict[Verdict, str] = {"pass": "green", "hazard": "yellow", "fail": "red", "skipped": "bright_black"}
+ERRORS = "Worst error by dtype, in ulp beyond what cancels"
 MARKS: dict[Verdict, str] = {"pass": "✓", "hazard": "!", "fail": "✗", "skipped": "·"}
-
-
-def ulps(ulp: float | None) -> str:
-    """Few digits, but never a rounded-up 0.501."""
-    if ulp is None:
-        return ""
-    if ulp == float("inf"):
-        return "inf"
-    if ulp < 10:
-        return f"{ulp:.4f}"
-    return f"{ulp:.0f}" if ulp < 1e5 else f"{ulp:.0e}".replace("e+", "e")
 
 
 def _plain(title: str = "") -> Table:
@@ -54,27 +45,32 @@ def _point(values: Sequence[float]) -> str:
     return "(" + ", ".join(f"{v:g}" for v in values) + ")"
 
 
-def worked(reports: Sequence[Report]) -> RenderableType:
+def worked_table(reports: Sequence[Report]) -> tuple[str, list[str], list[list[str]]]:
     """The derivation at a readable point, and how far each face is from differences of the definition."""
     faces = [(r.subject.name, r.example) for r in reports if r.example is not None]
     true = example.by_differences()
-    table = _plain()
-    table.add_column("")
-    table.add_column("by differences")
-    for name, _ in faces:
-        table.add_column(name, justify="right")
     apart = [example.departures(w, true) for _, w in faces]
     labels = ("S", "dS/dx", "dS/dy", "dS.(u, v)", "distance loss")
-    for k, (label, value) in enumerate(zip(labels, true.as_dict().values(), strict=True)):
-        table.add_row(label, _vector(value), *(f"±{d[k]:.0e}" if d[k] else "exact" for d in apart))
+    rows = [
+        [label, _vector(value), *(f"±{d[k]:.0e}" if d[k] else "exact" for d in apart)]
+        for k, (label, value) in enumerate(zip(labels, true.as_dict().values(), strict=True))
+    ]
     point = ", ".join(f"{name} = {_point(getattr(example, name.upper()))}" for name in "xyuv")
     pairs = [f"{_point(a)} {_point(b)}" for a, b in zip(example.LABELS, example.PREDICTIONS, strict=True)]
-    return Group(
-        Text("Cosine similarity, its gradient and its total derivative", style="bold"),
-        Text(f"  at {point};"),
-        Text(f"  the distance loss of the rows {' and '.join(pairs)}"),
-        table,
-    )
+    where = f"at {point};\nthe distance loss of the rows {' and '.join(pairs)}"
+    return where, ["", "by differences", *(name for name, _ in faces)], rows
+
+
+def worked(reports: Sequence[Report]) -> RenderableType:
+    """The same as a table of the terminal."""
+    where, head, rows = worked_table(reports)
+    table = _plain()
+    for k, heading in enumerate(head):
+        table.add_column(heading, justify="right" if k > 1 else "left")
+    for row in rows:
+        table.add_row(*row)
+    title = Text("Cosine similarity, its gradient and its total derivative", style="bold")
+    return Group(title, *(Text(f"  {line}") for line in where.splitlines()), table)
 
 
 def faces(reports: Sequence[Report]) -> RenderableType:
@@ -113,14 +109,10 @@ def _complaint(row: Row) -> RenderableType:
     return Group(head, Padding(Text(row.where, style="dim"), (0, 0, 1, 2)))
 
 
-def errors(reports: Sequence[Report]) -> RenderableType:
+def errors_table(reports: Sequence[Report]) -> tuple[list[str], list[list[str]]]:
     """The worst error of the kernel by dtype, over everything that was measured."""
     quantities = {"S": "0.501", "D": "0.501", "gradients": "0.51"}
-    table = _plain("Worst error by dtype, in ulp beyond what cancels")
-    table.add_column("")
-    table.add_column("dtype")
-    for q, bound in quantities.items():
-        table.add_column(f"{q} ≤ {bound}", justify="right")
+    rows = []
     for r in reports:
         kernel = [row for row in r.rows if row.check != "closed forms"]
         for k, dtype in enumerate(FORMATS):
@@ -128,7 +120,19 @@ def errors(reports: Sequence[Report]) -> RenderableType:
                 [row.worst[q][dtype] for row in kernel if dtype in row.worst.get(q, {})] for q in quantities
             ]
             if any(seen):
-                table.add_row("" if k else r.subject.name, dtype, *(ulps(max(s)) if s else "·" for s in seen))
+                worst = (ulps(max(s)) if s else "·" for s in seen)
+                rows.append(["" if k else r.subject.name, dtype, *worst])
+    return ["", "dtype", *(f"{q} ≤ {bound}" for q, bound in quantities.items())], rows
+
+
+def errors(reports: Sequence[Report]) -> RenderableType:
+    """The same as a table of the terminal."""
+    head, rows = errors_table(reports)
+    table = _plain(ERRORS)
+    for k, heading in enumerate(head):
+        table.add_column(heading, justify="right" if k > 1 else "left")
+    for row in rows:
+        table.add_row(*row)
     return table
 
 
@@ -162,13 +166,18 @@ def target(report: Report) -> RenderableType:
     )
 
 
-def verdict(reports: Sequence[Report], strict: bool) -> tuple[bool, RenderableType]:
-    """Whether all is well, and the last line."""
+def counted(reports: Sequence[Report], strict: bool) -> tuple[bool, str]:
+    """Whether all is well, and how many of each verdict."""
     rows = [row for r in reports for row in r.rows]
     count = {v: sum(row.verdict == v for row in rows) for v in MARKS}
     good = not count["fail"] and not (strict and count["hazard"])
     words = {"pass": "passed", "hazard": "hazards", "fail": "failed", "skipped": "skipped"}
-    tally = ", ".join(f"{n} {words[v] if n > 1 or v != 'hazard' else v}" for v, n in count.items() if n)
+    return good, ", ".join(f"{n} {words[v] if n > 1 or v != 'hazard' else v}" for v, n in count.items() if n)
+
+
+def verdict(reports: Sequence[Report], strict: bool) -> tuple[bool, RenderableType]:
+    """Whether all is well, and the last line."""
+    good, tally = counted(reports, strict)
     text = Text.assemble(
         ("success!", "bold green") if good else ("failure", "bold red"), (f"  {tally}", "dim")
     )
@@ -188,11 +197,3 @@ def as_json(reports: Sequence[Report], good: bool, version: str) -> dict[str, An
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Readable by people too."""
     path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-
-
-def write_html(path: Path, show: Callable[[Console], None]) -> None:
-    """The same tables as a page that needs nothing else."""
-    with Path("/dev/null").open("w") as nowhere:
-        console = Console(record=True, width=120, file=nowhere, force_terminal=True)
-        show(console)
-        path.write_text(console.export_html(), encoding="utf-8")

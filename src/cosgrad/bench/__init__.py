@@ -1,0 +1,1 @@
+"""Speed, memory and accuracy of the installed cosine similarities, by one protocol."""

@@ -1,0 +1,14 @@
+"""Whom the bench knows: a module per framework, whose libraries are imported in processes of their own."""
+
+from cosgrad.bench.rivals import jax, numpy, tensorflow, torch
+from cosgrad.bench.rivals.base import Functions, Library
+
+__all__ = ["FACES", "LIBRARIES", "Functions", "Library"]
+
+FACES = {"numpy": "NumPy", "torch": "PyTorch", "jax": "JAX", "tensorflow": "TensorFlow"}
+"""The names of cosgrad's faces, in the order of every table."""
+
+LIBRARIES = {
+    library.name: library for module in (numpy, torch, jax, tensorflow) for library in module.LIBRARIES
+}
+"""Everyone by name; in each framework cosgrad's face is the first."""

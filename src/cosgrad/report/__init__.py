@@ -1,0 +1,1 @@
+"""Pages that need nothing else: HTML and SVG, for `cosgrad bench` and `cosgrad verify`."""

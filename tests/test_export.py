@@ -1,0 +1,294 @@
+"""Models that end in cosgrad, exported, and run by processes that know less."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import contrastive_oracle
+import held
+import numpy as np
+import pytest
+
+from cosgrad.verify import bounds, inputs, oracle
+from cosgrad.verify.ulp import FORMATS
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("onnxscript")
+onnxruntime = pytest.importorskip("onnxruntime")
+
+import cosgrad.torch as C  # noqa: E402
+
+# PyTorch's exporter copies what PyTorch has deprecated.
+pytestmark = pytest.mark.filterwarnings("ignore:`isinstance.treespec, LeafSpec.` is deprecated:FutureWarning")
+
+TARGET = torch.tensor([1, -1, 1, -1, -1, 1])
+WEIGHTS = torch.tensor([0.5, 2.0, 0.0, 1.0, 1.0, 3.0])
+N, WIDTH = 6, 5
+
+
+class Model(torch.nn.Module):
+    """A model that is nothing but its last function."""
+
+    def __init__(self, function: Callable) -> None:
+        super().__init__()
+        self.function = function
+        self.eval()
+
+    def forward(self, x, y):
+        return self.function(x, y)
+
+
+def onnx(model, *tensors, **options):
+    """Return what ONNX Runtime makes of the model, as a function of arrays."""
+    program = torch.onnx.export(model, tensors, dynamo=True, verbose=False, **options)
+    return session(program.model_proto.SerializeToString())
+
+
+def session(serialized):
+    run = onnxruntime.InferenceSession(serialized, providers=["CPUExecutionProvider"])
+    names = [i.name for i in run.get_inputs()]
+    return lambda *arrays: run.run(None, dict(zip(names, arrays, strict=False)))
+
+
+@pytest.fixture
+def pair(rng):
+    x, y = rng.standard_normal((2, N, WIDTH)).astype(np.float32)
+    x[1], y[2], y[3] = 0, 3 * x[2], -x[3]
+    return x, y
+
+
+def pairs(x, y):
+    return [oracle.Pair(a, b) for a, b in zip(x, y, strict=True)]
+
+
+def matrix(x, y):
+    return [oracle.Pair(a, b) for a in x for b in y]
+
+
+def reduced(losses, weights=None, reduction="mean"):
+    return [oracle.reduce(list(losses), weights, reduction)]
+
+
+# The function, and the numbers it must give.
+FUNCTIONS: dict[str, tuple[Callable, Callable]] = {
+    "cosine_similarity": (
+        lambda x, y: C.cosine_similarity(x, y, eps=0.0),
+        lambda x, y: [p.similarity for p in pairs(x, y)],
+    ),
+    "cosine_similarity, eps in force": (
+        lambda x, y: C.cosine_similarity(x, y, eps=2.0),
+        lambda x, y: [oracle.similarity(a, b, 2.0) for a, b in zip(x, y, strict=True)],
+    ),
+    "cosine_distance": (
+        lambda x, y: C.cosine_distance(x, y, dim=-1, eps=0.0, keepdim=True),
+        lambda x, y: [p.distance for p in pairs(x, y)],
+    ),
+    "normalize": (
+        lambda x, y: C.normalize(x, eps=0.0),
+        lambda x, y: [t for a in x for t in oracle.normalize(a)],
+    ),
+    "pairwise_cosine_similarity": (
+        C.pairwise_cosine_similarity,
+        lambda x, y: [p.similarity for p in matrix(x, y)],
+    ),
+    "pairwise_cosine_distance": (
+        lambda x, y: C.pairwise_cosine_distance(x),
+        lambda x, y: [p.distance for p in matrix(x, x)],
+    ),
+    "cosine_distance_loss": (
+        C.cosine_distance_loss,
+        lambda x, y: reduced(p.distance for p in pairs(x, y)),
+    ),
+    "cosine_distance_loss, weights": (
+        lambda x, y: C.cosine_distance_loss(x, y, weights=WEIGHTS, reduction="nonzero_mean"),
+        lambda x, y: reduced((p.distance for p in pairs(x, y)), WEIGHTS.tolist(), "nonzero_mean"),
+    ),
+    "cosine_embedding_loss": (
+        lambda x, y: C.cosine_embedding_loss(x, y, TARGET, margin=0.25, reduction="sum"),
+        lambda x, y: reduced(
+            (oracle.embedding_loss(a, b, t, 0.25) for a, b, t in zip(x, y, TARGET.tolist(), strict=True)),
+            reduction="sum",
+        ),
+    ),
+    "contrastive_loss": (C.contrastive_loss, lambda x, y: [contrastive_oracle.contrastive(x, y)[0]]),
+    "nt_xent_loss": (lambda x, y: C.nt_xent_loss(x), lambda x, y: [contrastive_oracle.nt_xent(x)[0]]),
+    "sigmoid_contrastive_loss": (
+        C.sigmoid_contrastive_loss,
+        lambda x, y: [contrastive_oracle.sigmoid_contrastive(x, y)[0]],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", list(FUNCTIONS))
+def test_every_function_in_onnx(name, pair):
+    """The values of six rows: what cancels in a matrix product or a mean is of the size of 1."""
+    function, truth = FUNCTIONS[name]
+    run = onnx(Model(function), *map(torch.tensor, pair))
+    np.testing.assert_allclose(
+        run(*pair)[0].ravel(), np.array(truth(*pair), np.float64), rtol=4e-7, atol=4e-7
+    )
+
+
+class Rows(torch.nn.Module):
+    """S, D and the unit vectors in a dtype; numbers travel in float64."""
+
+    def __init__(self, dtype) -> None:
+        super().__init__()
+        self.dtype = dtype
+        self.eval()
+
+    def forward(self, x, y):
+        x, y = x.to(self.dtype), y.to(self.dtype)
+        S, D = C.cosine_similarity(x, y, eps=0.0), C.cosine_distance(x, y, eps=0.0)
+        return S.double(), D.double(), C.normalize(x, eps=0.0).double()
+
+
+@cache
+def graph(of: str, dtype_name: str) -> Callable:
+    """Return the rows' graph, for any number, of the module or of what `torch.export` made of it."""
+    model, some = Rows(getattr(torch, dtype_name)), torch.ones(2, 3, 17, dtype=torch.float64)
+    free = {"dynamic_shapes": ({0: torch.export.Dim.DYNAMIC},) * 2}
+    if of == "program":
+        return onnx(torch.export.export(model, tuple(some), **free))
+    return onnx(model, *some, **free)
+
+
+@pytest.fixture
+def rows(dtype_name):
+    return graph("module", dtype_name)
+
+
+def test_a_program_of_torch_goes_to_onnx(rng):
+    """The operators that it holds become closed forms then."""
+    x, y = rng.standard_normal((2, 7, 17))
+    for a, b in zip(graph("program", "float32")(x, y), graph("module", "float32")(x, y), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_the_accuracy_of_the_closed_forms(rows, dtype_name, seed):
+    batch, _ = inputs.together(inputs.hard(seed, 17, dtype_name))
+    S, D, unit = rows(batch.x, batch.y)
+    ones = [oracle.mp.mpf(1)] * len(batch)
+    held.check(batch, S, batch.similarities, ones, bounds.closed_similarity(dtype_name, 17))
+    true = [t for x in batch.x for t in oracle.normalize(x)]
+    held.check(batch, unit, true, true, bounds.textbook(dtype_name, 17))
+    apart = batch.rows([i for i, p in enumerate(batch.pairs) if p.angle > 1e-2])
+    over_angle = [p.distance / p.angle for p in apart.pairs]
+    D = D[[p.angle > 1e-2 for p in batch.pairs]]
+    held.check(apart, D, apart.distances, over_angle, bounds.closed_distance(dtype_name, 17))
+
+
+def test_the_rules_hold_in_onnx(rows, dtype_name):
+    """Zero, parallel, opposite, NaN and infinite rows, the largest and the smallest numbers."""
+    least, most = FORMATS[dtype_name].least, FORMATS[dtype_name].largest
+    x = np.zeros((8, 17))
+    x[1:, 0], x[1:, 1] = 1, 3
+    y = 3 * x
+    y[2] = -y[2]
+    x[3, 2], x[4, 2] = np.nan, np.inf
+    x[5], y[5] = most, most
+    x[6, :2], y[6, :2] = (least, 0), (3 * least, 0)
+    x[7] = 0
+    S, D, unit = rows(x, y)
+    np.testing.assert_array_equal(S, [0, 1, -1, np.nan, np.nan, 1, 1, 0])
+    np.testing.assert_array_equal(D, [1, 0, 2, np.nan, np.nan, 0, 0, 1])
+    assert np.isnan(unit[[3, 4]]).all()
+    np.testing.assert_array_equal(unit[[0, 7]], np.zeros((2, 17)))
+
+
+def child(program, *arguments):
+    """Run a program in a process that imports nothing but what it says."""
+    command = [sys.executable, "-c", program, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+ONNX = """
+import sys
+import numpy as np
+import onnxruntime
+
+session = onnxruntime.InferenceSession(sys.argv[1])
+np.save(sys.argv[3], session.run(None, dict(np.load(sys.argv[2])))[0])
+assert not {"torch", "cosgrad"} & set(sys.modules)
+"""
+
+
+def test_onnx_needs_neither_pytorch_nor_cosgrad(pair, tmp_path):
+    x, y = pair
+    names = {"input_names": ["x", "y"]}
+    program = torch.onnx.export(
+        Model(C.cosine_distance), tuple(map(torch.tensor, pair)), dynamo=True, verbose=False, **names
+    )
+    program.save(tmp_path / "model.onnx")
+    np.savez(tmp_path / "in.npz", x=x, y=y)
+    done = child(ONNX, tmp_path / "model.onnx", tmp_path / "in.npz", tmp_path / "out.npy")
+    assert done.returncode == 0, done.stderr
+    true = np.array([oracle.distance(a, b, 1e-8) for a, b in zip(x, y, strict=True)], np.float64)
+    np.testing.assert_allclose(np.load(tmp_path / "out.npy"), true, rtol=1e-6, atol=1e-12)
+
+
+TORCH = """
+import sys
+import numpy as np
+import torch
+
+try:
+    torch.export.load(sys.argv[1])
+except Exception as error:
+    print(error)
+else:
+    raise SystemExit("loaded without the operators")
+
+import cosgrad.torch
+
+x, y = map(torch.tensor, np.load(sys.argv[2]).values())
+np.save(sys.argv[3], torch.export.load(sys.argv[1]).module()(x, y).numpy())
+"""
+
+
+def test_a_program_of_torch_is_saved_and_loaded(pair, tmp_path):
+    x, y = pair
+    free = {"dynamic_shapes": ({0: torch.export.Dim.DYNAMIC},) * 2}
+    program = torch.export.export(Model(C.cosine_distance), tuple(torch.ones(2, 3, WIDTH)), **free)
+    torch.export.save(program, tmp_path / "model.pt2")
+    np.savez(tmp_path / "in.npz", x=x, y=y)
+    done = child(TORCH, tmp_path / "model.pt2", tmp_path / "in.npz", tmp_path / "out.npy")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "import the custom op" in done.stderr
+    expected = C.cosine_distance(*map(torch.tensor, pair)).numpy()
+    np.testing.assert_array_equal(np.load(tmp_path / "out.npy"), expected)
+
+
+JAX = """
+import sys
+from pathlib import Path
+import jax
+import numpy as np
+import cosgrad.jax
+
+x, y = np.load(sys.argv[2]).values()
+loss = jax.export.deserialize(bytearray(Path(sys.argv[1]).read_bytes())).call
+np.savez(sys.argv[3], loss(x, y), *jax.grad(loss, (0, 1))(x, y))
+"""
+
+
+@pytest.mark.parametrize("platforms", [("cpu",), ("cpu", "cuda", "tpu")])
+def test_a_program_of_jax_is_serialized(pair, platforms, tmp_path):
+    jax = pytest.importorskip("jax")
+    import cosgrad.jax as J
+
+    loss = jax.jit(J.cosine_distance_loss)
+    kernels = ("forward", "backward", "jvp", "normalize")
+    checks = [jax.export.DisabledSafetyCheck.custom_call(f"cosgrad_{name}") for name in kernels]
+    rows = jax.ShapeDtypeStruct((*jax.export.symbolic_shape("rows"), WIDTH), np.float32)
+    exported = jax.export.export(loss, platforms=platforms, disabled_checks=checks)(rows, rows)
+    Path(tmp_path / "model").write_bytes(exported.serialize(vjp_order=1))
+    np.savez(tmp_path / "in.npz", *pair)
+    done = child(JAX, tmp_path / "model", tmp_path / "in.npz", tmp_path / "out.npz")
+    assert done.returncode == 0, done.stderr
+    with np.load(tmp_path / "out.npz") as got:
+        arrays = list(got.values())
+    for a, b in zip(arrays, (loss(*pair), *jax.grad(loss, (0, 1))(*pair)), strict=True):
+        np.testing.assert_array_equal(a, b)
