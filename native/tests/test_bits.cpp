@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "check.hpp"
+#include "data.hpp"
 #include "driver.hpp"
 #include "kernels.hpp"
 
@@ -26,17 +27,6 @@ struct Array {
     view.data = data.data();
   }
 };
-
-// Sign, mantissa, and an exponent near that of one.
-void put(char* to, int dtype, double value) {
-  const auto f = static_cast<float>(value);
-  std::uint32_t bits;
-  std::memcpy(&bits, &f, 4);
-  const auto brain = static_cast<std::uint16_t>(bits >> 16);
-  const auto half = static_cast<std::uint16_t>(0x3000 + (bits >> 12) % 0x1000 + (bits >> 31) * 0x8000);
-  const void* from[] = {&half, &brain, &f, &value};
-  std::memcpy(to, from[dtype], static_cast<std::size_t>(kItemSize[dtype]));
-}
 
 void hash(std::uint64_t& state, const Array& array) {
   for (const char byte : array.data) state = (state ^ static_cast<unsigned char>(byte)) * 0x100000001b3;

@@ -6,23 +6,13 @@
 #include <vector>
 
 #include "check.hpp"
+#include "data.hpp"
 #include "environment.hpp"
 #include "kernels.hpp"
 
 using namespace cosgrad;
 
 namespace {
-
-std::vector<const Kernels*> tables() {
-  std::vector<const Kernels*> all{&kBaseline};
-#if defined(COSGRAD_X86)
-  for (auto name = instruction_sets(); *name; ++name) {
-    if (std::string(*name) == "avx2") all.push_back(&kAvx2);
-    if (std::string(*name) == "avx512") all.push_back(&kAvx512);
-  }
-#endif
-  return all;
-}
 
 struct Inputs {
   int dtype;
