@@ -103,7 +103,7 @@ def test_the_findings_name_the_best_and_the_worst():
     found = dict(findings(entries(), PROTOCOL))
     assert found["Accuracy"] == (
         "cosgrad's largest error is 0.5000 ulp (similarity, 0.001 rad); of the others fast comes nearest, "
-        "with 1e06 ulp (similarity, 1e-7 rad), and slow is farthest, with 5e09 ulp (similarity, 1e-7 rad)"
+        "with 1e6 ulp (similarity, 1e-7 rad), and slow is farthest, with 5e9 ulp (similarity, 1e-7 rad)"
         "; 1 of 2 return NaN or Inf for some norms."
     )
     assert "0.95x to 25x as fast at one similarity a row, 4,096 rows" in found["Speed"]
@@ -119,7 +119,7 @@ def test_the_terminal_needs_80_columns_and_breaks_no_figure():
     show(console, widest, PROTOCOL, about, [])
     text = console.export_text()
     assert text.count("sentence-transformers") >= 3
-    assert text.count("123 us") == 2
+    assert text.count("123 µs") == 2
     assert "32,768" in text
     assert "…" not in text
 

@@ -10,7 +10,7 @@ def ulps(ulp: float | None) -> str:
 
     Example:
         >>> ulps(0.50049), ulps(1234.5), ulps(3.2e7), ulps(float("inf"))
-        ('0.5005', '1234', '3e07', 'inf')
+        ('0.5005', '1234', '3e7', 'inf')
     """
     if ulp is None:
         return ""
@@ -18,7 +18,7 @@ def ulps(ulp: float | None) -> str:
         return "inf"
     if ulp < 10:
         return f"{ulp:.4f}"
-    return f"{ulp:.0f}" if ulp < 1e5 else f"{ulp:.0e}".replace("e+", "e")
+    return f"{ulp:.0f}" if ulp < 1e5 else f"{ulp:.0e}".replace("e+0", "e").replace("e+", "e")
 
 
 def duration(seconds: float | None) -> str:
@@ -26,11 +26,11 @@ def duration(seconds: float | None) -> str:
 
     Example:
         >>> duration(0.0123), duration(1.234e-5), duration(2.5)
-        ('12.3 ms', '12.3 us', '2.5 s')
+        ('12.3 ms', '12.3 µs', '2.5 s')
     """
     if seconds is None:
         return ""
-    unit, name = next(((u, n) for u, n in ((1.0, "s"), (1e-3, "ms")) if seconds >= 0.9995 * u), (1e-6, "us"))
+    unit, name = next(((u, n) for u, n in ((1.0, "s"), (1e-3, "ms")) if seconds >= 0.9995 * u), (1e-6, "µs"))
     return f"{seconds / unit:.3g} {name}"
 
 

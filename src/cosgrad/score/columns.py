@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from cosgrad.score.sources import GOOD, NULL, WRONG_LENGTH
+from cosgrad.score.rows import GOOD, NULL, WRONG_LENGTH, Rows
 
 
 def storage(kind: pa.DataType) -> pa.DataType:
@@ -36,7 +34,7 @@ def usual_length(column: pa.Array) -> int | None:
     return int(pc.mode(lengths)[0]["mode"].as_py()) if len(lengths) else None
 
 
-def vectors(column: pa.Array, length: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+def vectors(column: pa.Array, length: int) -> Rows:
     """Return the vectors (n, length), zeros where a row is bad, and why each row is (n,)."""
     if isinstance(column, pa.ExtensionArray):
         column = column.storage

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
 from cosgrad.score import engines, job, parts
-from cosgrad.score.sources import SourceError
+from cosgrad.score.rows import SourceError
 
 SHOWN = 10
 

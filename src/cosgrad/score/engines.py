@@ -8,7 +8,7 @@ from typing import Any
 
 from cosgrad.require import require
 from cosgrad.score.job import BadRows, Job, Worker
-from cosgrad.score.sources import SourceError
+from cosgrad.score.rows import SourceError
 
 Done = tuple[int, BadRows]
 

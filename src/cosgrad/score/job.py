@@ -13,7 +13,8 @@ import numpy as np
 
 import cosgrad.numpy
 from cosgrad.score import outputs
-from cosgrad.score.sources import NOT_FINITE, REASONS, Source, SourceError, absolute, source, split
+from cosgrad.score.rows import NOT_FINITE, REASONS, SourceError
+from cosgrad.score.sources import Source, absolute, source, split
 
 Quantity = Literal["similarity", "distance"]
 BadRows = dict[str, dict[str, list[int]]]  # side, reason, row numbers

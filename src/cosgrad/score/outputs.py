@@ -1,4 +1,4 @@
-"""The file that the parts become, written beside its place and moved there when it is whole."""
+"""The file that the parts become, written in their folder and moved to its place when it is whole."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from cosgrad.require import require
-from cosgrad.score.sources import ARROW, PARQUET, SourceError
+from cosgrad.score.rows import SourceError
+from cosgrad.score.sources import ARROW, PARQUET
 
 Values = np.ndarray[Any, Any]
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from cosgrad.score import outputs
 from cosgrad.score.job import BadRows, Job
-from cosgrad.score.sources import SourceError
+from cosgrad.score.rows import SourceError
 
 DESCRIPTION, LOCK = "job.json", "lock"
 OURS = re.compile(r"job\.json|lock|[0-9a-f]{16}-\d+\.(npy|json)|[0-9a-f]{32}\.unfinished")

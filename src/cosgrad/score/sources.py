@@ -13,16 +13,10 @@ from typing import Any
 import numpy as np
 
 from cosgrad.require import require
+from cosgrad.score.rows import Rows, SourceError
 
 PARQUET, ARROW = (".parquet", ".pq"), (".arrow", ".ipc", ".feather")
 READ_BYTES = 8 << 20  # what is decoded at a time
-GOOD, NULL, WRONG_LENGTH, NOT_FINITE = range(4)
-REASONS = {NULL: "null", WRONG_LENGTH: "wrong length", NOT_FINITE: "not finite"}
-Rows = tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]
-
-
-class SourceError(ValueError):
-    """A file that holds no vectors, or not those that are asked for."""
 
 
 class Source(ABC):
