@@ -94,7 +94,19 @@ def contrastive_float32() -> Contest:
     )
 
 
-@workload("contrastive-bfloat16", "the same in bfloat16")
+@workload("contrastive-256", "the same with 256x512, which are multiplied in float64")
+def contrastive_256() -> Contest:
+    x, y = tensors(256, 512, grad=True)
+    return Contest(loss_and_gradients(tiled, x, y), {"PyTorch eager": Rival(loss_and_gradients(dense, x, y))})
+
+
+@workload("contrastive-1024", "the same with 1024x512")
+def contrastive_1024() -> Contest:
+    x, y = tensors(1024, 512, grad=True)
+    return Contest(loss_and_gradients(tiled, x, y), {"PyTorch eager": Rival(loss_and_gradients(dense, x, y))})
+
+
+@workload("contrastive-bfloat16", "the same in bfloat16, 8192x512")
 def contrastive_bfloat16() -> Contest:
     x, y = tensors(8192, 512, dtype=torch.bfloat16, grad=True)
     a, b = (t.detach().float().requires_grad_() for t in (x, y))

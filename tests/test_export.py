@@ -131,6 +131,68 @@ def test_every_function_in_onnx(name, pair):
     )
 
 
+def both(x, y):
+    return np.concatenate([x, y])
+
+
+def sign(x):
+    return x[:, 0] > 0
+
+
+# The function, the number it must give, and batches that are smaller and larger than the example's.
+LOSSES: dict[str, tuple[Callable, Callable, tuple[int, int]]] = {
+    "contrastive_loss": (C.contrastive_loss, contrastive_oracle.contrastive, (3, 11)),
+    "contrastive_loss, ignore": (
+        lambda x, y: C.contrastive_loss(x, y, ignore=x @ y.T > 2),
+        lambda x, y: contrastive_oracle.contrastive(x, y, ignore=x @ y.T > 2),
+        (3, 11),
+    ),
+    "nt_xent_loss": (
+        lambda x, y: C.nt_xent_loss(x),
+        lambda x, y: contrastive_oracle.nt_xent(x),
+        (4, 22),
+    ),
+    "nt_xent_loss, two towers": (
+        lambda x, y: C.nt_xent_loss(torch.cat([x, y])),
+        lambda x, y: contrastive_oracle.nt_xent(both(x, y)),
+        (3, 11),
+    ),
+    "nt_xent_loss, labels": (
+        lambda x, y: C.nt_xent_loss(x, sign(x)),
+        lambda x, y: contrastive_oracle.nt_xent(x, sign(x)),
+        (5, 11),
+    ),
+    "sigmoid_contrastive_loss": (
+        C.sigmoid_contrastive_loss,
+        contrastive_oracle.sigmoid_contrastive,
+        (3, 11),
+    ),
+}
+
+
+def onnx_of(model, *some, **free):
+    run = onnx(model, *some, **free)
+    return lambda x, y: run(x, y)[0]
+
+
+def program_of(model, *some, **free):
+    run = torch.export.export(model, some, **free).module()
+    return lambda x, y: run(torch.tensor(x), torch.tensor(y)).numpy()
+
+
+@pytest.mark.parametrize("export", [onnx_of, program_of])
+@pytest.mark.parametrize("dim", ["AUTO", "DYNAMIC"])
+@pytest.mark.parametrize("name", list(LOSSES))
+def test_contrastive_losses_of_any_batch(name, dim, export, rng):
+    """The number of rows of the example must not stay in the graph."""
+    function, truth, sizes = LOSSES[name]
+    free = {"dynamic_shapes": ({0: getattr(torch.export.Dim, dim)},) * 2}
+    run = export(Model(function), *torch.ones(2, N, WIDTH), **free)
+    batches = [rng.standard_normal((2, rows, WIDTH)).astype(np.float32) for rows in sizes]
+    got, true = [run(*batch) for batch in batches], [truth(*batch)[0] for batch in batches]
+    np.testing.assert_allclose(got, true, rtol=4e-7, atol=4e-7)
+
+
 class Rows(torch.nn.Module):
     """S, D and the unit vectors in a dtype; numbers travel in float64."""
 

@@ -122,7 +122,7 @@ class Face:
     def check_views(self, z: Shape, labels: bool) -> None:
         """Refuse what are not rows, or without labels not two views of every row."""
         self.check_rows("z", z)
-        if z[0] % 2 and not labels:
+        if not labels and z[0] % 2:  # in this order: a compiler guards what it is asked
             raise self.shape_error(
                 f"z of shape {z} must have an even number of rows, all of view 1 and then all of view 2, "
                 "or labels"

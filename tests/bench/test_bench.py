@@ -7,6 +7,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from math import inf
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -27,6 +28,9 @@ TINY = Protocol((1.0, 1e-3), (1e-30, 1.0), 2, (8, 16), (8,), 8, rounds=2, fewest
 def fake(folder, monkeypatch, **modules):
     for name, source in modules.items():
         (folder / f"{name}.py").write_text(source + "\n")
+        facts = folder / f"{name}-1.0.dist-info" / "METADATA"
+        facts.parent.mkdir()
+        facts.write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
     monkeypatch.setenv("PYTHONPATH", str(folder), prepend=os.pathsep)
 
 
@@ -76,16 +80,30 @@ def test_everyone_is_measured_and_who_fails_is_named(tmp_path, monkeypatch):
     assert set(wrong.figures["forward"]) == {8}
     assert wrong.figures["forward"][8].ratio > 0
     assert wrong.failed == {"forward": "RuntimeError: no 16"}
-    assert troubles(list(by_name.values())) == [
-        "numkong: not installed: ModuleNotFoundError: No module named 'nothing_of_that_name'",
-        "simsimd, forward: RuntimeError: no 16",
-    ]
+    forward = "simsimd, forward: RuntimeError: no 16"
+    absent.version = None
+    assert troubles(list(by_name.values())) == ["not installed: numkong", forward]
+    absent.version = "1.0"
+    why = "ModuleNotFoundError: No module named 'nothing_of_that_name'"
+    assert troubles(list(by_name.values())) == [f"numkong: {why}", forward]
+
+
+def test_what_a_process_that_is_gone_was_not_asked_is_not_called_a_crash(tmp_path, monkeypatch):
+    fake(tmp_path, monkeypatch, simsimd="import os\ndef cosine(x, y):\n    os.kill(os.getpid(), 11)")
+    by_name = {e.name: e for e in measure(TINY, chosen("simsimd"), lambda step: None)}
+    gone = "not measured: its process was gone before"
+    assert by_name["simsimd"].failed == {
+        "similarity": "it crashed: its process was killed by SIGSEGV",
+        "distance": gone,
+        "loss": gone,
+        "forward": gone,
+    }
 
 
 def test_the_findings_say_where_a_rival_is_better():
     ours, *rivals = (e for e in entries() if e.status == "measured")
     assert better([ours], rivals, PROTOCOL) == [
-        "fast is up to 4x as fast (forward, 32 rows)",
+        "fast is 4x as fast (forward, 32 rows)",
         "fast takes 70 MB less (forward, 4,096 rows)",
     ]
     assert better([ours], rivals[:1], PROTOCOL) == ["Nowhere that was measured"]
@@ -104,7 +122,7 @@ def test_the_findings_name_the_best_and_the_worst():
     assert found["Accuracy"] == (
         "cosgrad's largest error is 0.5000 ulp (similarity, 0.001 rad); of the others fast comes nearest, "
         "with 1e6 ulp (similarity, 1e-7 rad), and slow is farthest, with 5e9 ulp (similarity, 1e-7 rad)"
-        "; 1 of 2 return NaN or Inf for some norms."
+        "; 1 of 3 return NaN or Inf for some input."
     )
     assert "0.95x to 25x as fast at one similarity a row, 4,096 rows" in found["Speed"]
     assert "90 MB for one similarity a row of 4,096 rows, the others 20 MB to 300 MB" in found["Memory"]
@@ -131,6 +149,15 @@ def test_json_keeps_every_figure_and_knows_no_inf():
     assert slow["errors"]["distance"]["scale"] == ["inf", 2]
     assert slow["figures"]["loss"]["4096"]["ratio"] == 25.0
     assert [each["status"] for each in content["libraries"]] == ["measured"] * 4 + ["missing", "failed"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is full")
+def test_a_report_that_cannot_be_written_loses_no_other(tmp_path):
+    arguments = ["--quick", "--rivals", "simsimd", "--json", "/dev/full", "--html", str(tmp_path / "b.html")]
+    done = subprocess.run([*COMMAND, *arguments], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "cannot write /dev/full: No space left on device" in done.stderr
+    assert "</html>" in (tmp_path / "b.html").read_text()
 
 
 @pytest.mark.parametrize(

@@ -231,6 +231,13 @@ def refused(error, message):
     return pytest.raises(error, match=re.escape(message))
 
 
+def exported(loss, *rows):
+    """Export a loss for numbers of rows that may be symbols."""
+    scope = jax.export.SymbolicScope()
+    shapes = [(*jax.export.symbolic_shape(n, scope=scope), 3) for n in rows]
+    return jax.export.export(jax.jit(loss))(*(jax.ShapeDtypeStruct(s, np.float32) for s in shapes))
+
+
 Z = np.zeros((4, 3), np.float32)
 REFUSED = {
     "rank": (lambda: C.contrastive_loss(Z[0], Z), ValueError, "x of shape (3,) must have two axes, (N, D)"),
@@ -299,6 +306,21 @@ REFUSED = {
         lambda: C.sigmoid_contrastive_loss(Z, Z[:2]),
         ValueError,
         "y of shape (2, 3) must have at least as many rows",
+    ),
+    "a symbol for the rows": (
+        lambda: exported(C.contrastive_loss, "n", "n"),
+        ValueError,
+        "x of shape (n, 3) must have a number of rows that is fixed when it is traced: export",
+    ),
+    "a symbol for the views": (
+        lambda: exported(C.nt_xent_loss, "2*n"),
+        ValueError,
+        "z of shape (2*n, 3) must have a number of rows that is fixed",
+    ),
+    "a symbol for the columns": (
+        lambda: exported(C.sigmoid_contrastive_loss, "4", "m"),
+        ValueError,
+        "y of shape (m, 3) must have a number of rows that is fixed",
     ),
     "complex": (lambda: C.sigmoid_contrastive_loss(Z + 1j, Z), TypeError, "x is of dtype complex64"),
 }

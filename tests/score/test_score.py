@@ -333,7 +333,7 @@ def test_a_killed_run_leaves_no_half_file_and_goes_on(pairs, tmp_path):
     ("x.npy", "x.npy", "folder.npy", "folder.npy is a folder"),
     ("x.npy", "x.npy", "taken.npy", "taken.npy.parts, where parts are kept, holds something else: mine"),
     ("x.npy", "x.npy", "file.npy", "file.npy.parts is in the way"),
-    ("x.npy", "empty.npy", "o.npy", "empty.npy is no .npy file"),
+    ("x.npy", "empty.npy", "o.npy", "empty.npy is no .npy file of numbers"),
     ("x.npy", "archive.npy", "o.npy", "is no .npy file but an archive"),
     ("x.npy", "views.arrow", "o.npy", "has no column of lists of numbers, it has v of list_view"),
     ("x.npy", "broken.arrow", "o.npy", "broken.arrow cannot be read"),

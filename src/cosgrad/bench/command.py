@@ -20,6 +20,7 @@ from cosgrad.bench.entries import Entry, Protocol
 from cosgrad.bench.measure import measure, steps
 from cosgrad.bench.rivals import LIBRARIES, Library
 from cosgrad.bench.summary import by_size, findings, troubles, worst_errors
+from cosgrad.report import files
 from cosgrad.report.figures import duration, size, times
 from cosgrad.report.machine import BUSY, machine, version
 
@@ -44,17 +45,17 @@ class Options:
 
 def run(options: Options) -> int:
     """Measure, show, and return the exit code."""
-    console, complaints = Console(highlight=False), Console(stderr=True, highlight=False)
+    console, complaints = (Console(stderr=err, highlight=False, markup=False) for err in (False, True))
     try:
         libraries = chosen(options.rivals)
-        for path in (options.json, options.html):
-            _writable(path)
+        files.check(options.json, options.html)
         protocol = Protocol.quick(options.seed) if options.quick else replace(Protocol(), seed=options.seed)
         load = os.getloadavg()[0]
         entries = _measured(protocol, libraries, complaints)
-    except OptionsError as error:
-        complaints.print(Text.assemble(("error", "bold red"), f"  {error}"), soft_wrap=True)
-        return 2
+        if not any(entry.status == "measured" for entry in entries):
+            raise OptionsError("; ".join(troubles(entries)))
+    except (OptionsError, files.UnwritableError) as error:
+        return _refused(complaints, error)
     except KeyboardInterrupt:
         complaints.print("interrupted")
         return 130
@@ -62,11 +63,11 @@ def run(options: Options) -> int:
     notes = [f"Other work was running (load {load:.1f} at the start): time again on a quiet machine."]
     notes = notes if load > BUSY else []
     show(console, entries, protocol, about, notes)
-    if options.json is not None:
-        content = as_json(entries, protocol, about)
-        options.json.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    if options.html is not None:
-        options.html.write_text(page.render(entries, protocol, about, notes), encoding="utf-8")
+    content = json.dumps(as_json(entries, protocol, about), indent=2, allow_nan=False) + "\n"
+    try:
+        files.write({options.json: content, options.html: page.render(entries, protocol, about, notes)})
+    except files.UnwritableError as error:
+        return _refused(complaints, error)
     return 0 if any(entry.ours and entry.status == "measured" for entry in entries) else 1
 
 
@@ -91,10 +92,9 @@ def chosen(names: str | None) -> list[Library]:
     return [each for each in LIBRARIES.values() if each.name in wanted or (each.ours and each.face in faces)]
 
 
-def _writable(path: Path | None) -> None:
-    if path is not None and (path.is_dir() or not path.resolve().parent.is_dir()):
-        why = "it is a directory" if path.is_dir() else "no such directory"
-        raise OptionsError(f"cannot write {path}: {why}")
+def _refused(complaints: Console, error: Exception) -> int:
+    complaints.print(Text.assemble(("error", "bold red"), f"  {error}"), soft_wrap=True)
+    return 2
 
 
 def _measured(protocol: Protocol, libraries: Sequence[Library], console: Console) -> list[Entry]:

@@ -164,6 +164,8 @@ def _first(protocol: Protocol, entry: Entry, curves: dict[str, Points], workers:
 
 def _ask(entry: Entry, what: str, worker: Worker, method: str, *arguments: Any) -> Any:
     """The answer, or None where it failed, which is noted: nothing else of `what` is asked then."""
+    if what not in entry.failed and worker.gone():
+        entry.failed[what] = "not measured: its process was gone before"
     if what in entry.failed:
         return None
     try:

@@ -47,9 +47,9 @@ def render(
             tag(
                 "p",
                 "One line for each library that was measured. Errors are in units in the last place of "
-                "float32: 0.5 is what rounding alone costs. “cosgrad is as fast” says how many times as fast "
-                "cosgrad's face for the same framework is, timed in turn; memory is what is needed beside "
-                "the inputs.",
+                "float32 (ulp): 0.5 is what rounding alone costs. “cosgrad is as fast” says how many times "
+                "as fast cosgrad's face for the same framework is, timed in turn; memory is what is needed "
+                "beside the inputs. The distance of a library that has none is 1 minus its similarity.",
             ),
             table(head, rows, label="every library in one line", left=(0, 2)),
         ),
@@ -136,7 +136,18 @@ def _speed(entries: Sequence[Entry]) -> list[Html]:
         title, label = f"Time against size: {work}", "rows"
         parts.append(
             section(
-                title, _plots(entries, title, seconds, label, "time", ticks, duration, (fast, duration(fast)))
+                title,
+                _plots(
+                    entries,
+                    title,
+                    seconds,
+                    label,
+                    "time",
+                    ticks,
+                    duration,
+                    (fast, duration(fast)),
+                    below=False,
+                ),
             )
         )
         title = f"Memory against size: {work}"
@@ -160,6 +171,8 @@ def _plots(
     y_name: Callable[[float], str],
     floor: tuple[float, str],
     ceiling: str = "",
+    *,
+    below: bool = True,
 ) -> Html:
     """One plot for each framework, cosgrad's face first."""
     drawn = []
@@ -167,7 +180,9 @@ def _plots(
         series = [Series(e.name, points) for e in entries if e.face == face and (points := curve(e))]
         if series:
             says = f"{title}, libraries of {name}: {', '.join(s.name for s in series)}; the numbers follow."
-            plot = Plot(f"{title}, {name}", says, x_label, y_label, ticks, y_name, series, floor, ceiling)
+            plot = Plot(
+                f"{title}, {name}", says, x_label, y_label, ticks, y_name, series, floor, ceiling, below
+            )
             drawn.append(figure(plot, heading=name))
     return tag("div", *drawn, class_="plots")
 
@@ -191,8 +206,11 @@ def _method(protocol: Protocol) -> Html:
                 "angle and every norm; the true values are computed from the definition in exact sums and "
                 "77 digits, by code that shares nothing with cosgrad. A result that is wider than float32 "
                 "is rounded first. Where a library has only one of similarity and distance, the other is 1 "
-                "minus it. Where it lets one choose an eps, eps is 0.",
-                "Every library runs in a process of its own, with as many threads as it takes by itself.",
+                "minus it. Every library has its own default eps; cosgrad's is 0 here, which is the cosine "
+                "itself.",
+                "Every library runs in a process of its own, with as many threads as it takes by itself; "
+                "idle threads of GNU OpenMP spin for 1 ms, not 15, so as not to spin into the next turn.",
+                "Forward is the similarity, or the distance where the library has that alone.",
                 f"Time: A B C, A B C, …: up to {protocol.rounds} rounds in which everyone of a framework "
                 "has a turn of 20 ms or one call; medians. A ratio is the median of the rounds' ratios.",
                 "Memory: how far the process's peak rises above what it held before, with the inputs in "

@@ -80,9 +80,11 @@ def _accuracy(ours: Sequence[Entry], rivals: Sequence[Entry], protocol: Protocol
     if theirs:
         (name, least), (last, most) = (f(theirs, key=lambda pair: pair[1].ulp) for f in (min, max))
         broken = sum(infinite(e)[0] > 0 for e in rivals)
-        said += f"; of the others {name} comes nearest, with {least}"
-        said += f", and {last} is farthest, with {most}" if last != name else ""
-        said += f"; {broken} of {len(theirs)} return NaN or Inf for some norms" if broken else ""
+        if last == name:
+            said += f"; that of {name} is {least}" + (", beside NaN or Inf" if broken else "")
+        else:
+            said += f"; of the others {name} comes nearest, with {least}, and {last} is farthest, with {most}"
+            said += f"; {broken} of {len(rivals)} return NaN or Inf for some input" if broken else ""
     return said + "."
 
 
@@ -146,8 +148,9 @@ def _beats(rival: Entry, face: Entry, protocol: Protocol) -> Iterator[str]:
         faster = {n: f.ratio for n, f in theirs.items() if f.ratio and f.ratio_high and f.ratio_high < 1}
         if faster:
             rows = min(faster, key=faster.__getitem__)
-            where = f"{min(faster):,} to {max(faster):,} rows" if len(faster) > 1 else f"{rows:,} rows"
-            yield f"{rival.name} is up to {times(1 / faster[rows])} as fast ({kind}, {where})"
+            where = ", ".join(f"{n:,}" for n in sorted(faster))
+            up_to = "up to " if len(faster) > 1 else ""
+            yield f"{rival.name} is {up_to}{times(1 / faster[rows])} as fast ({kind}, {where} rows)"
         saved = {
             n: _peak(mine[n]) - _peak(f) for n, f in theirs.items() if n in mine and f.peak_bytes is not None
         }
@@ -226,8 +229,9 @@ def worst_errors(entries: Sequence[Entry], protocol: Protocol) -> tuple[list[str
 
 def troubles(entries: Sequence[Entry]) -> list[str]:
     """Who is missing and what failed, each with the reason."""
-    words = {"missing": "not installed", "failed": "failed"}
-    said = [f"{e.name}: {words[e.status]}: {e.why}" for e in entries if e.status != "measured"]
+    absent = [e for e in entries if e.status == "missing" and e.version is None]
+    said = [f"not installed: {', '.join(e.name for e in absent)}"] if absent else []
+    said += [f"{e.name}: {e.why}" for e in entries if e.status != "measured" and e not in absent]
     return said + [
         f"{e.name}, {what}: {why}"
         for e in entries

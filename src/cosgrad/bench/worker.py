@@ -41,10 +41,9 @@ Kind = Literal["forward", "loss"]
 class FailedError(Exception):
     """The library is missing, raised, crashed or hangs, with the reason in one sentence."""
 
-    def __init__(self, why: str, *, missing: bool = False, gone: bool = False) -> None:
+    def __init__(self, why: str, *, missing: bool = False) -> None:
         super().__init__(why)
         self.missing = missing
-        self.gone = gone
 
 
 def inputs(rows: int, length: int, seed: int) -> tuple[Floats, Floats]:
@@ -144,7 +143,7 @@ class Worker:
         try:
             self.connection.send((method, arguments))
         except OSError as error:
-            raise FailedError(self._end(), gone=True) from error
+            raise FailedError(self._end()) from error
 
     def answer(self) -> Any:
         """What it answered.
@@ -155,10 +154,10 @@ class Worker:
         try:
             if not self.connection.poll(self.timeout):
                 self.kill()
-                raise FailedError(f"it hangs: no answer for {self.timeout:g} s", gone=True)
+                raise FailedError(f"it hangs: no answer for {self.timeout:g} s")
             good, answer = self.connection.recv()
         except (EOFError, OSError) as error:
-            raise FailedError(self._end(), gone=True) from error
+            raise FailedError(self._end()) from error
         if not good:
             raise FailedError(answer[0], missing=answer[1])
         return answer
@@ -173,6 +172,10 @@ class Worker:
         if code < 0:
             return f"it crashed: its process was killed by {signal.Signals(-code).name}"
         return f"it ended its process (exit {code})"
+
+    def gone(self) -> bool:
+        """Whether nothing can be asked any more."""
+        return self.process.poll() is not None
 
     def kill(self) -> None:
         """End the process and what it has started, whatever they do."""

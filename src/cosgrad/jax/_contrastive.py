@@ -60,8 +60,9 @@ def contrastive_loss(
         gradient 0.
 
     Raises:
-        ValueError: Shapes do not fit; without labels M is less than N, or symmetric another than N; the
-            temperature is not finite, not positive or not a scalar; only one of the labels is given.
+        ValueError: Shapes do not fit, or have a symbol for N or M (`jax.export`); without labels M is less
+            than N, or symmetric another than N; the temperature is not finite, not positive or not a scalar;
+            only one of the labels is given.
         TypeError: An argument is no array, complex or of another dtype that is not served.
 
     It can be transformed by `jit`, `grad`, `jvp`, `vmap` and the rest, and be differentiated in x, y and the
@@ -92,6 +93,7 @@ def contrastive_loss(
     """
     labelled = spec.check_labels(labels_x, labels_y)
     a, b = as_floats(as_array("x", x), as_array("y", y))
+    _check_fixed(x=a, y=b)
     FACE.check_contrastive(a.shape, b.shape, labelled, symmetric)
     devices = 1 if axis_name is None else jax.lax.psum(1, axis_name)
     loss: Array = _contrastive(
@@ -126,8 +128,8 @@ def nt_xent_loss(
         A scalar as `contrastive_loss` returns.
 
     Raises:
-        ValueError: z has not two axes, or without labels an odd number of rows; the labels' shape does not
-            fit; or the temperature as in `contrastive_loss`.
+        ValueError: z has not two axes, a symbol for 2 N, or without labels an odd number of rows; the labels'
+            shape does not fit; or the temperature as in `contrastive_loss`.
         TypeError: As `contrastive_loss`.
 
     References:
@@ -143,6 +145,7 @@ def nt_xent_loss(
         0.87071
     """
     (a,) = as_floats(as_array("z", z))
+    _check_fixed(z=a)
     FACE.check_views(a.shape, labels is not None)
     loss: Array = _nt_xent(a, _labels("labels", labels, len(a)), _temperature(temperature), axis=axis_name)
     return loss
@@ -168,7 +171,7 @@ def sigmoid_contrastive_loss(
         A scalar as `contrastive_loss` returns.
 
     Raises:
-        ValueError: Shapes do not fit, or scale or bias are not scalars.
+        ValueError: Shapes do not fit, or have a symbol for N or M, or scale or bias are not scalars.
         TypeError: As `contrastive_loss`.
 
     References:
@@ -181,9 +184,20 @@ def sigmoid_contrastive_loss(
         1.06247
     """
     a, b = as_floats(as_array("x", x), as_array("y", y))
+    _check_fixed(x=a, y=b)
     FACE.check_contrastive(a.shape, b.shape, labels=False, symmetric=False)
     loss: Array = _sigmoid(a, b, _scalar("scale", scale), _scalar("bias", bias), axis=axis_name)
     return loss
+
+
+def _check_fixed(**arrays: Array) -> None:
+    """Refuse rows of which only a symbol tells how many: tiles are cut when they are traced."""
+    for name, a in arrays.items():
+        if a.ndim and not isinstance(a.shape[0], int):
+            raise FACE.shape_error(
+                f"{name} of shape {a.shape} must have a number of rows that is fixed when it is traced: "
+                "export the loss for each that is wanted, or the dense formula on pairwise_cosine_similarity"
+            )
 
 
 def _scalar(name: str, number: Any) -> Array:

@@ -40,6 +40,7 @@ class Plot:
         series: At most six, the first is drawn boldest.
         floor: The lowest y, and what is said there.
         ceiling: What is said where y is inf.
+        below: Whether what lies at or under the floor is drawn apart from what lies just above it.
     """
 
     title: str
@@ -51,6 +52,7 @@ class Plot:
     series: Sequence[Series]
     floor: tuple[float, str]
     ceiling: str = ""
+    below: bool = True
 
     def decades(self) -> tuple[int, int]:
         """The exponents of ten between which the curves lie."""
@@ -72,7 +74,7 @@ class Plot:
         if y <= self.floor[0]:
             return BOTTOM
         low, high = math.log10(self.floor[0]), self.decades()[1]
-        top, bottom = TOP + (BAND if self.ceiling else 0), BOTTOM - BAND
+        top, bottom = TOP + (BAND if self.ceiling else 0), BOTTOM - (BAND if self.below else 0)
         return bottom - (math.log10(y) - low) / (high - low) * (bottom - top)
 
 
@@ -115,7 +117,7 @@ def _axes(plot: Plot) -> list[Html]:
     parts.append(_text(LEFT - 6, BOTTOM + 4, plot.floor[1], "end"))
     if plot.ceiling:
         parts += [_line(LEFT, TOP, RIGHT, TOP, "grid"), _text(LEFT - 6, TOP + 4, plot.ceiling, "end")]
-    parts.append(_text((LEFT + RIGHT) / 2, HEIGHT - 8, f"{plot.x_label}; upwards: {plot.y_label}", "middle"))
+    parts.append(_text((LEFT + RIGHT) / 2, HEIGHT - 8, f"{plot.y_label} against {plot.x_label}", "middle"))
     return parts
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
@@ -65,8 +66,8 @@ def _run(options: Options, console: Console, complaints: Console) -> int:
         parts.finish(work)
     seconds = time.perf_counter() - start
     console.print(
-        f"{work.rows:,} pairs of length {work.length}: {work.quantity} in {work.dtype[1:]} to {options.out}, "
-        f"{seconds:.1f} s",
+        f"{work.rows:,} pairs of length {work.length}: {work.quantity} in {np.dtype(work.dtype).name} "
+        f"to {options.out}, {seconds:.1f} s",
         soft_wrap=True,
     )
     _tell(bad, complaints, f"their values are NaN; all of them: {work.bad_rows_table}")

@@ -44,7 +44,8 @@ class Npy(Source):
         try:
             self.array = np.load(path, mmap_mode="r", allow_pickle=False)
         except (ValueError, EOFError) as error:
-            raise SourceError(f"{path} is no .npy file that can be mapped: {error}") from None
+            why = "" if "pickle" in str(error) else f": {error}"  # NumPy's advice would be to run the file
+            raise SourceError(f"{path} is no .npy file of numbers{why}") from None
         if not isinstance(self.array, np.ndarray):
             raise SourceError(f"{path} is no .npy file but an archive of them")
         if self.array.ndim != 2:

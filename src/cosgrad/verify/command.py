@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
+from cosgrad.report import files
+from cosgrad.report.machine import version
 from cosgrad.verify import adapters, page, report
 from cosgrad.verify.adapters.base import Quantity, Signature
 from cosgrad.verify.subject import Subject, TargetError
@@ -36,14 +38,13 @@ class Options:
 
 def run(options: Options) -> int:
     """Judge, show, and return the exit code."""
-    console, complaints = Console(highlight=False), Console(stderr=True, highlight=False)
+    console, complaints = (Console(stderr=err, highlight=False, markup=False) for err in (False, True))
     try:
-        _writable(options.json, options.html)
+        files.check(options.json, options.html)
         subjects = _subjects(options)
         reports = _supervised(subjects, options.timeout, complaints)
-    except (TargetError, adapters.UnavailableError) as error:
-        complaints.print(Text.assemble(("error", "bold red"), f"  {error}"), soft_wrap=True)
-        return 2
+    except (TargetError, adapters.UnavailableError, files.UnwritableError) as error:
+        return _refused(complaints, error)
     except KeyboardInterrupt:
         complaints.print("interrupted")
         return 130
@@ -56,10 +57,13 @@ def run(options: Options) -> int:
     else:
         console.print(report.target(reports[0]))
     console.print(last)
-    if options.json is not None:
-        report.write_json(options.json, report.as_json(reports, good, _version()))
-    if options.html is not None:
-        options.html.write_text(page.render(reports, options.strict), encoding="utf-8")
+    content = (
+        json.dumps(report.as_json(reports, good, version("cosgrad") or "not installed"), indent=2) + "\n"
+    )
+    try:
+        files.write({options.json: content, options.html: page.render(reports, options.strict)})
+    except files.UnwritableError as error:
+        return _refused(complaints, error)
     return 0 if good else 1
 
 
@@ -107,16 +111,6 @@ def _supervised(subjects: Sequence[Subject], timeout: float, console: Console) -
         return supervise(subjects, timeout, update)
 
 
-def _writable(*paths: Path | None) -> None:
-    for path in paths:
-        if path is not None and (path.is_dir() or not path.resolve().parent.is_dir()):
-            raise TargetError(
-                f"cannot write {path}: {'it is a directory' if path.is_dir() else 'no such directory'}"
-            )
-
-
-def _version() -> str:
-    try:
-        return version("cosgrad")
-    except PackageNotFoundError:
-        return "not installed"
+def _refused(complaints: Console, error: Exception) -> int:
+    complaints.print(Text.assemble(("error", "bold red"), f"  {error}"), soft_wrap=True)
+    return 2

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from cosgrad.report.figures import ulps
 from cosgrad.report.html import Html, bullets, join, page, section, table, tag
-from cosgrad.report.machine import machine, version
+from cosgrad.report.machine import machine, version, versions
 from cosgrad.verify import report
 from cosgrad.verify.findings import Row, Verdict
 from cosgrad.verify.supervisor import Report
@@ -50,7 +50,8 @@ def render(reports: Sequence[Report], strict: bool) -> str:
         _found(reports),
     )
     body = [_target(reports[0])] if subject.target else _faces(reports)
-    facts = {"cosgrad": version("cosgrad") or "not installed"} | machine()
+    libraries = versions(("numpy", *(r.subject.framework for r in reports)))
+    facts = {"cosgrad": version("cosgrad") or "not installed"} | machine() | libraries
     rows = [[key, str(value)] for key, value in facts.items()]
     return page(
         title,

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from rich import box
@@ -178,9 +176,9 @@ def counted(reports: Sequence[Report], strict: bool) -> tuple[bool, str]:
 def verdict(reports: Sequence[Report], strict: bool) -> tuple[bool, RenderableType]:
     """Whether all is well, and the last line."""
     good, tally = counted(reports, strict)
-    text = Text.assemble(
-        ("success!", "bold green") if good else ("failure", "bold red"), (f"  {tally}", "dim")
-    )
+    hazards = any(row.verdict == "hazard" for r in reports for row in r.rows)
+    colour = "green" if good and not hazards else "yellow" if good else "red"
+    text = Text.assemble(("success!" if good else "failure", f"bold {colour}"), (f"  {tally}", "dim"))
     return good, text
 
 
@@ -192,8 +190,3 @@ def as_json(reports: Sequence[Report], good: bool, version: str) -> dict[str, An
         "seed": reports[0].subject.seed,
         "rows": [row.as_dict() for r in reports for row in r.rows],
     }
-
-
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Readable by people too."""
-    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

@@ -29,7 +29,7 @@ def facts(
 ) -> dict[str, float]:
     """Return in numbers what all ranks must have in common, but for the first: the size of their blocks."""
     return {
-        "columns": len(x if y is None else y),
+        "columns": (x if y is None else y).shape[0],
         "ignored columns": -1 if options.ignore is None else options.ignore.shape[1],
         "length of the vectors": x.shape[1],
         "index of the dtype": sorted(map(str, FLOATS)).index(str(x.dtype)),
@@ -47,7 +47,7 @@ def check_labels_of(name: str, labels: Tensor, of: str, x: Tensor) -> None:
     check_tensor(name, labels)
     if labels.dtype.is_floating_point or labels.dtype.is_complex:
         raise DtypeError(f"{name} is of dtype {labels.dtype}, must be integers or booleans")
-    FACE.check_shape(name, tuple(labels.shape), (len(x),))
+    FACE.check_shape(name, tuple(labels.shape), (x.shape[0],))
     check_device((name, of), labels, x)
 
 
@@ -57,7 +57,8 @@ def check_ignore(ignore: Tensor, x: Tensor, columns: int | None) -> None:
     if ignore.dtype is not torch.bool:
         raise DtypeError(f"ignore is of dtype {ignore.dtype}, must be torch.bool")
     FACE.check_rows("ignore", tuple(ignore.shape))
-    FACE.check_shape("ignore", tuple(ignore.shape), (len(x), ignore.shape[1] if columns is None else columns))
+    takes = (x.shape[0], ignore.shape[1] if columns is None else columns)
+    FACE.check_shape("ignore", tuple(ignore.shape), takes)
     check_device(("ignore", "x"), ignore, x)
 
 

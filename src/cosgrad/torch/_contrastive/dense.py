@@ -1,6 +1,7 @@
 """The same losses as formulas on the whole matrix, in operations that every transform understands.
 
-They serve what tiles cannot: derivatives of higher order, `torch.func`, forward mode.
+They serve what tiles cannot: derivatives of higher order, `torch.func`, forward mode, and export to ONNX: so
+numbers of rows are those of `shape`, since `len` and `max` would fix them to those of the example.
 """
 
 import torch
@@ -26,7 +27,7 @@ def sigmoid(x: Tensor, y: Tensor, scale: Tensor, bias: Tensor) -> Tensor:
     logits = S * scale.to(S.dtype) + bias.to(S.dtype)
     own = torch.ones_like(S, dtype=torch.bool).tril().triu()
     signed = torch.where(own, -logits, logits)
-    return torch.logaddexp(signed, torch.zeros_like(signed)).sum() / max(len(x), 1)
+    return torch.logaddexp(signed, torch.zeros_like(signed)).sum() / own.sum().clamp(min=1)
 
 
 def _similarities(x: Tensor, y: Tensor) -> Tensor:
@@ -45,7 +46,7 @@ def _kinds(z: Tensor, options: Options) -> tuple[Tensor, Tensor]:
     if options.labels_x is not None and options.labels_y is not None:
         positive = options.labels_x[:, None] == options.labels_y
     elif options.itself:
-        positive = (rows[:, None] + len(rows) // 2) % max(len(rows), 1) == columns
+        positive = (rows[:, None] - columns).abs() == z.shape[0] // 2
     else:
         positive = rows[:, None] == columns
     return positive & counts, ~positive & counts

@@ -151,7 +151,7 @@ def _operator(
 ) -> tuple[Tensor, ...]:
     """Compute on a device; a derivative that is not needed has no elements."""
     options = Options(symmetric, y is None, labels_x, labels_y, ignore)
-    ring = Ring(None, [len(x if y is None else y)])
+    ring = Ring(None, [(x if y is None else y).shape[0]])
     result = _tiled(x, y, scale, bias, options, ring, Needs(*needs))
     grads = (result.gx, result.gy, result.g_scale, result.g_bias)
     return result.loss, *(x.new_empty(0) if G is None else G for G in grads)
@@ -180,7 +180,7 @@ def _autograd(
     if dissolves(*given):
         loss = _formula(x, y, scale, bias, options)
     elif recorded(*given):
-        loss = Tiled.apply(x, y, scale, bias, options, Ring(None, [len(x if y is None else y)]))
+        loss = Tiled.apply(x, y, scale, bias, options, Ring(None, [(x if y is None else y).shape[0]]))
     else:
         with torch._C._AutoDispatchBelowAutograd():
             result: tuple[Tensor, ...] = OPERATORS.contrastive(x, y, scale, bias, *rest)

@@ -94,7 +94,7 @@ def contrastive_loss(
             check_labels_of("labels_x", labels_x, "x", a)
             check_labels_of("labels_y", labels_y, "y", b)
         if ignore is not None:
-            check_ignore(ignore, a, None if group is not None else len(b))
+            check_ignore(ignore, a, None if group is not None else b.shape[0])
         options = Options(symmetric, False, labels_x, labels_y, ignore)
         return a, b, reciprocal_of(temperature, a), None, options
 
@@ -210,7 +210,7 @@ def _loss(
     if group is None:
         check_gradient_scale(gradient_scale)
         arguments = checked()
-        return contrastive(*arguments, Ring(None, [len(_columns(arguments))]))
+        return contrastive(*arguments, Ring(None, [_columns(arguments).shape[0]]))
     device = x.device if isinstance(x, Tensor) else torch.device("cpu")
     try:
         check_gradient_scale(gradient_scale)

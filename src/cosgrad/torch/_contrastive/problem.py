@@ -98,7 +98,7 @@ class Problem:
         if options.ignore is not None:
             self.u = _without(self.u, options.ignore.all(1))
         self.u *= scale
-        self.rows = len(x)
+        self.rows = x.shape[0]
         self.wide = wide
 
     def unit(self, x: Tensor) -> Tensor:
