@@ -33,6 +33,7 @@ def keeping_subnormals(function: Callable[P, T]) -> Callable[P, T]:
     return wrapper
 
 
+@functools.lru_cache(maxsize=64)  # NumPy makes a name anew whenever it is asked, in microseconds
 def dtype_index(dtype: np.dtype[Any]) -> int | None:
     """Return the core's index of a dtype, None where it has none. bfloat16 is known by its name."""
     return _native.dtypes.index(dtype.name) if dtype.name in _native.dtypes else None
