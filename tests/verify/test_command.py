@@ -55,7 +55,7 @@ def test_hazards_do_not_fail(plain):
 
 def test_json_has_every_row(plain):
     done, path, _ = plain
-    content = json.loads(path.read_text())
+    content = json.loads(path.read_text(), parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
     assert content["success"] is True
     assert content["seed"] == 0
     rows = {row["check"]: row for row in content["rows"]}

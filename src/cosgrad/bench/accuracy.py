@@ -10,9 +10,6 @@ from numpy.typing import ArrayLike
 from cosgrad.verify.oracle import Pair
 from cosgrad.verify.ulp import Array, Numbers, errors, round_to
 
-ROWS = 200
-"""How many rows are judged, at most: the truth is computed in Python."""
-
 
 @dataclass(frozen=True)
 class Accuracy:
@@ -28,8 +25,8 @@ class Accuracy:
 
 
 def truth(x: ArrayLike, y: ArrayLike, *, distance: bool) -> Numbers:
-    """S or 1 - S of the first rows, by the oracle of `cosgrad verify`."""
-    rows = zip(np.asarray(x)[:ROWS], np.asarray(y)[:ROWS], strict=True)
+    """S or 1 - S of every row, by the oracle of `cosgrad verify`, in Python."""
+    rows = zip(np.asarray(x), np.asarray(y), strict=True)
     return Numbers(pair.distance if distance else pair.similarity for pair in (Pair(a, b) for a, b in rows))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -21,6 +20,7 @@ from cosgrad.bench.measure import measure, steps
 from cosgrad.bench.rivals import LIBRARIES, Library
 from cosgrad.bench.summary import by_size, findings, troubles, worst_errors
 from cosgrad.report import files
+from cosgrad.report.console import consoles, refused
 from cosgrad.report.figures import duration, size, times
 from cosgrad.report.machine import BUSY, machine, version
 
@@ -45,7 +45,7 @@ class Options:
 
 def run(options: Options) -> int:
     """Measure, show, and return the exit code."""
-    console, complaints = (Console(stderr=err, highlight=False, markup=False) for err in (False, True))
+    console, complaints = consoles()
     try:
         libraries = chosen(options.rivals)
         files.check(options.json, options.html)
@@ -55,7 +55,7 @@ def run(options: Options) -> int:
         if not any(entry.status == "measured" for entry in entries):
             raise OptionsError("; ".join(troubles(entries)))
     except (OptionsError, files.UnwritableError) as error:
-        return _refused(complaints, error)
+        return refused(complaints, error)
     except KeyboardInterrupt:
         complaints.print("interrupted")
         return 130
@@ -63,11 +63,13 @@ def run(options: Options) -> int:
     notes = [f"Other work was running (load {load:.1f} at the start): time again on a quiet machine."]
     notes = notes if load > BUSY else []
     show(console, entries, protocol, about, notes)
-    content = json.dumps(as_json(entries, protocol, about), indent=2, allow_nan=False) + "\n"
     try:
-        files.write({options.json: content, options.html: page.render(entries, protocol, about, notes)})
+        files.write(
+            (options.json, lambda: files.as_text(as_json(entries, protocol, about))),
+            (options.html, lambda: page.render(entries, protocol, about, notes)),
+        )
     except files.UnwritableError as error:
-        return _refused(complaints, error)
+        return refused(complaints, error)
     return 0 if any(entry.ours and entry.status == "measured" for entry in entries) else 1
 
 
@@ -90,11 +92,6 @@ def chosen(names: str | None) -> list[Library]:
         )
     faces = {LIBRARIES[name].face for name in wanted}
     return [each for each in LIBRARIES.values() if each.name in wanted or (each.ours and each.face in faces)]
-
-
-def _refused(complaints: Console, error: Exception) -> int:
-    complaints.print(Text.assemble(("error", "bold red"), f"  {error}"), soft_wrap=True)
-    return 2
 
 
 def _measured(protocol: Protocol, libraries: Sequence[Library], console: Console) -> list[Entry]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import statistics
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +18,7 @@ from cosgrad.bench.rivals import FACES, LIBRARIES, Library
 from cosgrad.bench.rivals.base import Floats, Quantity
 from cosgrad.bench.timing import in_turn
 from cosgrad.bench.worker import FailedError, Kind, Worker
+from cosgrad.report.machine import cores
 from cosgrad.verify.inputs import at_angles, generator
 from cosgrad.verify.ulp import Numbers
 
@@ -48,15 +48,7 @@ def points(protocol: Protocol, against: str) -> Points:
     else:
         angles, norms = rng.uniform(0.5, 1.2, count).tolist(), [np.repeat(at, protocol.pairs).tolist()] * 2
     x, y = (a.astype(np.float32) for a in at_angles(rng, protocol.length, angles, *norms))
-    return Points(at, x, y, {q: _truth(x, y, q) for q in QUANTITIES})
-
-
-def _truth(x: Floats, y: Floats, quantity: Quantity) -> Numbers:
-    return Numbers(
-        t
-        for k in range(0, len(x), 100)
-        for t in truth(x[k : k + 100], y[k : k + 100], distance=quantity == "distance")
-    )
+    return Points(at, x, y, {q: truth(x, y, distance=q == "distance") for q in QUANTITIES})
 
 
 Tell = Callable[[str], None]
@@ -132,7 +124,7 @@ def _processes() -> Iterator[dict[str, Worker]]:
 @contextmanager
 def _pool(workers: dict[str, Worker]) -> Iterator[ThreadPoolExecutor]:
     """Threads that wait for processes: after an interruption nobody waits any more."""
-    pool = ThreadPoolExecutor(os.cpu_count())
+    pool = ThreadPoolExecutor(cores())
     try:
         yield pool
     except BaseException:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 
 class UnwritableError(Exception):
@@ -29,17 +31,22 @@ def check(*paths: Path | None) -> None:
             raise UnwritableError(f"cannot write {path}: {why}") from None
 
 
-def write(texts: Mapping[Path | None, str]) -> None:
-    """Write every text to its path, if it has one: all of it, or what was there stays.
+def as_text(content: Mapping[str, Any]) -> str:
+    """JSON that people can read too; figures that it does not know are an error."""
+    return json.dumps(content, indent=2, allow_nan=False) + "\n"
+
+
+def write(*texts: tuple[Path | None, Callable[[], str]]) -> None:
+    """Make every text that has a path, and write it there: all of it, or what was there stays.
 
     Raises:
         UnwritableError: One or more could not be written, and why; the others are.
     """
     failed = []
-    for path, text in texts.items():
+    for path, text in texts:
         if path is not None:
             try:
-                _replace(path.resolve(), text)
+                _replace(path.resolve(), text())
             except OSError as error:
                 failed.append(f"cannot write {path}: {error.strerror}")
     if failed:

@@ -21,11 +21,16 @@ def machine() -> dict[str, Any]:
     return {
         "machine": platform.machine(),
         "processor": processor(),
-        "cpus": len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count(),
+        "cpus": cores(),
         "isa": _native.isa,
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
     }
+
+
+def cores() -> int | None:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count()
 
 
 def processor() -> str:

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from cosgrad.report.console import consoles, refused
 from cosgrad.score import engines, job, parts
 from cosgrad.score.rows import SourceError
 
@@ -35,12 +36,11 @@ class Options:
 
 def run(options: Options) -> int:
     """Score, show how far it is, and return the exit code."""
-    console, complaints = (Console(stderr=err, highlight=False, markup=False) for err in (False, True))
+    console, complaints = consoles()
     try:
         return _run(options, console, complaints)
     except (SourceError, OSError, ImportError) as error:
-        complaints.print(Text.assemble(("error", "bold red"), f"  {error}"), soft_wrap=True)
-        return 2
+        return refused(complaints, error)
     except KeyboardInterrupt:
         complaints.print("interrupted: the parts that are done are kept, run the same command to go on")
         return 130

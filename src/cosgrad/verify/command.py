@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
-from rich.text import Text
 
 from cosgrad.report import files
+from cosgrad.report.console import consoles, refused
 from cosgrad.report.machine import version
 from cosgrad.verify import adapters, page, report
 from cosgrad.verify.adapters.base import Quantity, Signature
@@ -38,13 +37,13 @@ class Options:
 
 def run(options: Options) -> int:
     """Judge, show, and return the exit code."""
-    console, complaints = (Console(stderr=err, highlight=False, markup=False) for err in (False, True))
+    console, complaints = consoles()
     try:
         files.check(options.json, options.html)
         subjects = _subjects(options)
         reports = _supervised(subjects, options.timeout, complaints)
     except (TargetError, adapters.UnavailableError, files.UnwritableError) as error:
-        return _refused(complaints, error)
+        return refused(complaints, error)
     except KeyboardInterrupt:
         complaints.print("interrupted")
         return 130
@@ -57,13 +56,14 @@ def run(options: Options) -> int:
     else:
         console.print(report.target(reports[0]))
     console.print(last)
-    content = (
-        json.dumps(report.as_json(reports, good, version("cosgrad") or "not installed"), indent=2) + "\n"
-    )
+    rows = report.as_json(reports, good, version("cosgrad") or "not installed")
     try:
-        files.write({options.json: content, options.html: page.render(reports, options.strict)})
+        files.write(
+            (options.json, lambda: files.as_text(rows)),
+            (options.html, lambda: page.render(reports, options.strict)),
+        )
     except files.UnwritableError as error:
-        return _refused(complaints, error)
+        return refused(complaints, error)
     return 0 if good else 1
 
 
@@ -109,8 +109,3 @@ def _supervised(subjects: Sequence[Subject], timeout: float, console: Console) -
                     progress.update(task, completed=r.done, total=r.of, check=r.current)
 
         return supervise(subjects, timeout, update)
-
-
-def _refused(complaints: Console, error: Exception) -> int:
-    complaints.print(Text.assemble(("error", "bold red"), f"  {error}"), soft_wrap=True)
-    return 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
@@ -45,16 +46,19 @@ class Row:
     """The worst error by quantity and dtype."""
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON, which knows no Inf."""
-        d = asdict(self)
-        d["ulp"] = "inf" if self.ulp == float("inf") else self.ulp
-        return d
+        """For JSON, which knows neither Inf nor NaN."""
+        worst = {q: {dtype: _told(ulp) for dtype, ulp in by.items()} for q, by in self.worst.items()}
+        return {**asdict(self), "ulp": _told(self.ulp), "worst": worst}
 
     @classmethod
     def from_dict(cls, d: dict[str, Any]) -> Row:
         """Back again."""
-        ulp = d["ulp"]
-        return cls(**{**d, "ulp": None if ulp is None else float(ulp)})
+        worst = {q: {dtype: float(ulp) for dtype, ulp in by.items()} for q, by in d["worst"].items()}
+        return cls(**{**d, "ulp": None if d["ulp"] is None else float(d["ulp"]), "worst": worst})
+
+
+def _told(ulp: float | None) -> float | str | None:
+    return ulp if ulp is None or math.isfinite(ulp) else str(ulp)
 
 
 def summarize(subject: str, check: str, asks: str, findings: Iterable[Finding]) -> Row:
