@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <exception>
 #include <string>
-#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -55,8 +55,9 @@ std::int32_t split(std::int64_t begin, std::int64_t end, std::int64_t grain, Bod
   helpers.reserve(static_cast<std::size_t>(threads - 1));
   try {
     for (std::int64_t i = 1; i < threads; ++i) helpers.emplace_back(work);
-  } catch (const std::system_error&) {
-    // No more threads to be had: those that started, or this one alone, do the work.
+  } catch (const std::exception&) {
+    // std::system_error: the system starts no more threads. std::bad_alloc: a thread's state cannot be allocated.
+    // Either way the threads that did start, or this one alone, do the work: unjoined threads must not be destroyed.
   }
   work();
   for (auto& helper : helpers) helper.join();

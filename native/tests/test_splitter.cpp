@@ -1,16 +1,35 @@
-// The splitter: every block once, whatever the number of threads; errors come out; a forked child can split too.
+// The splitter runs every block once for any number of threads, passes errors on, survives failed allocations, and
+// works in a forked child.
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <cstdlib>
+#include <new>
 #include <stdexcept>
+#include <thread>
 #include <vector>
 
 #include "check.hpp"
 #include "parallel.hpp"
 
 using namespace cosgrad;
+
+namespace {
+
+// Allocations of this thread that still succeed; a negative number means all.
+thread_local int allocations_left = -1;
+
+}  // namespace
+
+void* operator new(std::size_t size) {
+  if (allocations_left == 0) throw std::bad_alloc();
+  if (allocations_left > 0) --allocations_left;
+  if (void* memory = std::malloc(size)) return memory;
+  throw std::bad_alloc();
+}
+void operator delete(void* memory) noexcept { std::free(memory); }
+void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
 
 namespace {
 
@@ -35,6 +54,37 @@ void errors_come_out() {
     caught = true;
   }
   CHECK(caught);
+}
+
+// Each block waits until a second thread has entered one, so a splitter that runs all blocks on one thread never ends.
+void a_second_thread_works() {
+  if (thread_limit() < 2) return;
+  const std::thread::id caller = std::this_thread::get_id();
+  std::atomic<bool> caller_came{false}, other_came{false};
+  Threads{}.run(64, 1, [&](std::int64_t, std::int64_t) {
+    (std::this_thread::get_id() == caller ? caller_came : other_came) = true;
+    while (!caller_came || !other_came) std::this_thread::yield();
+  });
+  CHECK(caller_came && other_came);
+}
+
+// The allocation of the list of threads fails (an error), or of one thread's state (fewer threads do the work).
+void allocations_fail() {
+  if (thread_limit() < 2) return;  // nothing is allocated
+  for (const int successes : {0, 1, 2, 3}) {
+    std::atomic<std::int64_t> total{0};
+    const auto count = [&](std::int64_t begin, std::int64_t end) { total += end - begin; };
+    bool refused = false;
+    allocations_left = successes;
+    try {
+      Threads{}.run(100000, 1, count);
+    } catch (const std::bad_alloc&) {
+      refused = true;
+    }
+    allocations_left = -1;
+    CHECK(refused == (successes == 0));
+    CHECK(total == (refused ? 0 : 100000));
+  }
 }
 
 void limits() {
@@ -70,6 +120,8 @@ void forked() {
 int main() {
   for (const std::int64_t count : {0, 1, 2, 3, 100, 100000})
     for (const std::int64_t grain : {1, 7, 1000}) every_index_once(count, grain);
+  a_second_thread_works();
+  allocations_fail();
   errors_come_out();
   limits();
 #if !defined(__SANITIZE_THREAD__)
