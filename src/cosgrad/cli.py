@@ -103,6 +103,10 @@ def score(
         bool, typer.Option("--restart", help="Discard the parts of an interrupted run.")
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output if it exists.")] = False,
+    dtype: Annotated[
+        Literal["bfloat16"] | None,
+        typer.Option(help="How .npy files of dtype |V2 are read: NumPy writes bfloat16 so."),
+    ] = None,
 ) -> None:
     """Score pairs of vectors in files of any size, one value a row.
 
@@ -114,7 +118,9 @@ def score(
     """
     from cosgrad.score.command import Options, run
 
-    raise typer.Exit(run(Options(left, right, out, quantity, engine, scheduler, strict, restart, overwrite)))
+    raise typer.Exit(
+        run(Options(left, right, out, quantity, engine, scheduler, strict, restart, overwrite, dtype))
+    )
 
 
 @app.command()

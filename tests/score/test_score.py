@@ -318,7 +318,7 @@ def test_a_killed_run_leaves_no_half_file_and_goes_on(pairs, tmp_path):
 @pytest.mark.parametrize(("left", "right", "out", "message"), [
     ("x.npy", "short.npy", "o.npy", "LEFT has 3000 rows and RIGHT 10"),
     ("x.npy", "narrow.npy", "o.npy", "LEFT has vectors of length 8, RIGHT of 3"),
-    ("x.npy", "none.npy", "o.npy", "none.npy is no file"),
+    ("x.npy", "none.npy", "o.npy", "none.npy does not exist"),
     ("x.npy", "y.csv", "o.npy", "y.csv has suffix '.csv'"),
     ("x.npy", "cube.npy", "o.npy", "has shape (2, 2, 2), must have two axes"),
     ("x.npy", "two.parquet", "o.npy", "has columns of vectors ['a', 'b']"),
@@ -333,7 +333,7 @@ def test_a_killed_run_leaves_no_half_file_and_goes_on(pairs, tmp_path):
     ("x.npy", "x.npy", "folder.npy", "folder.npy is a folder"),
     ("x.npy", "x.npy", "taken.npy", "taken.npy.parts, where parts are kept, holds something else: mine"),
     ("x.npy", "x.npy", "file.npy", "file.npy.parts is in the way"),
-    ("x.npy", "empty.npy", "o.npy", "empty.npy is no .npy file of numbers"),
+    ("x.npy", "empty.npy", "o.npy", "empty.npy is empty (0 bytes)"),
     ("x.npy", "archive.npy", "o.npy", "is no .npy file but an archive"),
     ("x.npy", "views.arrow", "o.npy", "has no column of lists of numbers, it has v of list_view"),
     ("x.npy", "broken.arrow", "o.npy", "broken.arrow cannot be read"),

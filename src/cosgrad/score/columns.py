@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -28,10 +30,77 @@ def fixed_length(kind: pa.DataType) -> int | None:
     return kind.list_size if pa.types.is_fixed_size_list(kind) else None
 
 
-def usual_length(column: pa.Array) -> int | None:
-    """Return the length that most lists have; None if all are null."""
-    lengths = pc.list_value_length(column).drop_null()
-    return int(pc.mode(lengths)[0]["mode"].as_py()) if len(lengths) else None
+def lengths(column: pa.Array) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Return the length of every vector, -1 if it is null."""
+    return np.asarray(pc.fill_null(pc.list_value_length(column), -1), np.int64)
+
+
+SUPPORTED = (
+    "vectors are columns of type list, large_list or fixed_size_list, with elements of type float16, "
+    "float32, float64 or an integer type"
+)
+
+
+def refusal(subject: str, kind: pa.DataType) -> str:
+    """Return the subject and, in brackets, how a column of this type becomes a column of vectors."""
+    cure = _cure(kind)
+    return f"{subject} ({cure})" if cure else subject
+
+
+def listed(schema: pa.Schema) -> str:
+    """Return the columns of a file without vectors, with the cures for those that may hold some."""
+    most = 20
+    shown = [
+        f"{field.name} of {field.type}"
+        if pa.types.is_primitive(field.type)
+        else refusal(f"{field.name} of {field.type}", field.type)
+        for field in list(schema)[:most]
+    ]
+    return ", ".join(shown) + (f", and {len(schema) - most} more" if len(schema) > most else "")
+
+
+def _cure(kind: pa.DataType) -> str:
+    """Return the way from a column of this type to one of vectors, empty if there is none."""
+    types = pa.types
+    if isinstance(kind, pa.BaseExtensionType):
+        if isinstance(kind, pa.FixedShapeTensorType):
+            return "reshape every tensor to one axis"
+        return f"store it as {kind.storage_type}, then: {_cure(kind.storage_type) or 'it can be read'}"
+    if types.is_dictionary(kind):
+        return "decode it with pyarrow.Array.dictionary_decode"
+    if types.is_run_end_encoded(kind):
+        return "decode it with pyarrow.compute.run_end_decode"
+    if types.is_map(kind):
+        return "write the values of every map as a list"
+    if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
+        return "" if is_vector(kind) else _cure_of_elements(kind.value_type)
+    if is_list_view(kind):
+        return f"cast it to pyarrow.list_({kind.value_type})"
+    if types.is_struct(kind):
+        return "write its fields as one list: numpy.stack of the fields, axis=-1"
+    if types.is_string(kind) or types.is_large_string(kind):
+        return "parse the text, for instance with json.loads, and write lists of numbers"
+    if types.is_binary(kind) or types.is_large_binary(kind) or types.is_fixed_size_binary(kind):
+        return "take the numbers out of the bytes with numpy.frombuffer, and write lists of them"
+    if types.is_floating(kind) or types.is_integer(kind) or types.is_boolean(kind) or types.is_decimal(kind):
+        return "a number a row; to make vectors of several such columns, write them as one list column"
+    return ""
+
+
+def _cure_of_elements(kind: pa.DataType) -> str:
+    """Return the way from lists of elements of this type to vectors."""
+    if pa.types.is_boolean(kind):
+        return "cast the elements to int8"
+    if pa.types.is_nested(kind):
+        return "write one flat list for every vector"
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        return "parse the elements as numbers"
+    return "cast the elements to float32 or float64"
+
+
+def is_list_view(kind: pa.DataType) -> bool:
+    """Return whether this is a list view, a type that pyarrow has since version 16."""
+    return str(kind).startswith(("list_view<", "large_list_view<"))
 
 
 def vectors(column: pa.Array, length: int) -> Rows:

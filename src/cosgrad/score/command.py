@@ -32,6 +32,7 @@ class Options:
     strict: bool = False
     restart: bool = False
     overwrite: bool = False
+    dtype: Literal["bfloat16"] | None = None
 
 
 def run(options: Options) -> int:
@@ -49,7 +50,7 @@ def run(options: Options) -> int:
 def _run(options: Options, console: Console, complaints: Console) -> int:
     if options.scheduler is not None and options.engine != "dask":
         raise SourceError(f"--scheduler {options.scheduler} belongs to --engine dask")
-    work = job.plan(options.left, options.right, options.out, options.quantity)
+    work = job.plan(options.left, options.right, options.out, options.quantity, options.dtype)
     for path in (options.out, work.bad_rows_table):
         if path.exists() and not options.overwrite:
             raise SourceError(f"{path} exists: remove it, or give --overwrite")
@@ -62,7 +63,7 @@ def _run(options: Options, console: Console, complaints: Console) -> int:
             return _refused(work, complaints)
         if not _computed(work, missing, options, complaints):
             return _refused(work, complaints)
-        bad = _counted(work)
+        bad, zeros = _counted(work), parts.zero_vectors(work)
         parts.finish(work)
     seconds = time.perf_counter() - start
     console.print(
@@ -71,6 +72,12 @@ def _run(options: Options, console: Console, complaints: Console) -> int:
         soft_wrap=True,
     )
     _tell(bad, complaints, f"their values are NaN; all of them: {work.bad_rows_table}")
+    for side, (count, first) in zeros.items():
+        complaints.print(
+            f"{count:,} zero vectors on the {side} (rows {_shown(count, first)}), "
+            f"their {work.quantity} is {job.OF_ZERO[work.quantity]}",
+            soft_wrap=True,
+        )
     return 0
 
 
@@ -125,5 +132,8 @@ def _tell(bad: Counted, complaints: Console, consequence: str) -> None:
         return
     complaints.print(Text.assemble(("bad rows", "bold red"), f"  {consequence}"), soft_wrap=True)
     for (side, reason), (count, first) in sorted(bad.items()):
-        shown = ", ".join(map(str, first)) + (", ..." if count > len(first) else "")
-        complaints.print(f"  {side}, {reason}: {count:,} (rows {shown})", soft_wrap=True)
+        complaints.print(f"  {side}, {reason}: {count:,} (rows {_shown(count, first)})", soft_wrap=True)
+
+
+def _shown(count: int, first: list[int]) -> str:
+    return ", ".join(map(str, first)) + (", ..." if count > len(first) else "")

@@ -7,17 +7,21 @@ import json
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 import cosgrad.numpy
-from cosgrad.score import outputs
-from cosgrad.score.rows import NOT_FINITE, REASONS, SourceError
-from cosgrad.score.sources import Source, absolute, source, split
+from cosgrad.score import lengths, outputs
+from cosgrad.score.places import absolute, checked, split
+from cosgrad.score.rows import GOOD, NOT_FINITE, REASONS, SourceError
+from cosgrad.score.sources import Source, source
 
 Quantity = Literal["similarity", "distance"]
 BadRows = dict[str, dict[str, list[int]]]  # side, reason, row numbers
+ZeroVectors = dict[str, tuple[int, list[int]]]  # side, how many, the first row numbers
+OF_ZERO = {"similarity": 0, "distance": 1}  # the value of a pair with a zero vector
+FIRST = 10  # row numbers of zero vectors that are kept for each part
 PART_BYTES, PART_ROWS = 32 << 20, 1 << 18
 State = tuple[int, int]
 
@@ -35,6 +39,7 @@ class Job:
         length: Of every vector.
         part_rows: Pairs in a part.
         dtype: Of the result.
+        raw: "bfloat16" if .npy files with elements of two bytes without a name are read so.
         state: Size and time of change of both files: all parts must find them unchanged.
     """
 
@@ -46,6 +51,7 @@ class Job:
     length: int
     part_rows: int
     dtype: str
+    raw: Literal["bfloat16"] | None
     state: tuple[State, State]
 
     @property
@@ -78,7 +84,7 @@ class Job:
         return self.folder / f"{self.digest}-{part:08d}.npy"
 
     def bad_rows_of(self, part: int) -> Path:
-        """Return the file that tells a part's bad rows."""
+        """Return the file that lists a part's bad rows, and its zero vectors."""
         return self.folder / f"{self.digest}-{part:08d}.json"
 
     def missing(self) -> list[int]:
@@ -93,40 +99,48 @@ class Job:
 
 
 def _state(where: str) -> State:
-    path, _ = split(where)
-    if not path.is_file():
-        raise SourceError(f"{path} is no file")
-    stat = path.stat()
+    stat = checked(where).stat()
     return stat.st_size, stat.st_mtime_ns
 
 
-def plan(left: str, right: str, out: Path, quantity: Quantity) -> Job:
+def plan(left: str, right: str, out: Path, quantity: Quantity, raw: Literal["bfloat16"] | None = None) -> Job:
     """Return the job of these files.
+
+    `raw` says how .npy files with elements of two bytes without a name are read.
 
     Raises:
         SourceError: A file has no vectors, the two have not the same number of them and the same length, or
             the output cannot be where it should.
     """
     outputs.check(out)
+    for where in left, right:
+        checked(where)
     left, right, out = absolute(left), absolute(right), out.resolve()
-    states = _state(left), _state(right)
-    a, b = source(left), source(right)
+    outputs.check(out)  # a symbolic link may lead to another folder, or to a file with another suffix
     for name, where in ("LEFT", left), ("RIGHT", right):
         if out.exists() and out.samefile(split(where)[0]):
             raise SourceError(f"--out {out} is {name} itself")
+    states = _state(left), _state(right)
+    a, b = source(left, raw), source(right, raw)
+    if raw is not None and not (a.raw or b.raw):
+        raise SourceError(
+            f"--dtype {raw} is for .npy files of dtype |V2, but LEFT is of {a.dtype} and RIGHT of {b.dtype}; "
+            "leave the option out"
+        )
     if a.rows != b.rows:
-        raise SourceError(f"LEFT has {a.rows} rows and RIGHT {b.rows}, they must have the same number")
-    lengths = {s.length for s in (a, b) if s.length is not None}
-    if len(lengths) > 1:
-        raise SourceError(f"LEFT has vectors of length {a.length}, RIGHT of {b.length}, they must be equal")
-    length = max(lengths, default=0)
+        one = " (to compare one vector with all rows, repeat it, for instance with np.repeat)"
+        raise SourceError(
+            f"LEFT has {a.rows} rows and RIGHT {b.rows}, they must have the same number"
+            f"{one if 1 in (a.rows, b.rows) else ''}"
+        )
+    length = lengths.common(a, b)
     try:
         dtype = cosgrad.numpy.cosine_similarity(np.ones((1, 1), a.dtype), np.ones((1, 1), b.dtype)).dtype
     except TypeError as error:
         raise SourceError(f"LEFT is of dtype {a.dtype}, RIGHT of {b.dtype}: {error}") from None
     bytes_of_pair = max(length, 1) * (a.dtype.itemsize + b.dtype.itemsize)
     part_rows = min(max(PART_BYTES // bytes_of_pair, 1), PART_ROWS)
-    return Job(left, right, str(out), quantity, a.rows, length, part_rows, dtype.str, states)
+    return Job(left, right, str(out), quantity, a.rows, length, part_rows, dtype.str, raw, states)
 
 
 class Worker:
@@ -138,31 +152,48 @@ class Worker:
     @cached_property
     def sources(self) -> tuple[Source, Source]:
         """Both files."""
-        return source(self.job.left), source(self.job.right)
+        return source(self.job.left, self.job.raw), source(self.job.right, self.job.raw)
 
     def compute(self, part: int) -> BadRows:
         """Compute a part, write its values, and return its bad rows: side, reason, row numbers."""
         job = self.job
         start, stop = part * job.part_rows, min((part + 1) * job.part_rows, job.rows)
+        try:
+            values, bad, zeros = self._scored(start, stop)
+        except MemoryError:
+            raise SourceError(
+                f"{job.left} and {job.right}: not enough memory to score rows {start} to {stop}"
+            ) from None
+        job.check_unchanged()
+        with outputs.becoming(job.bad_rows_of(part), job.folder) as beside:
+            beside.write_text(json.dumps({"bad": bad, "zeros": zeros}))
+        with outputs.becoming(job.values_of(part), job.folder) as beside:
+            outputs.write(beside, ".npy", "", values.dtype, len(values), [values])
+        return bad
+
+    def _scored(self, start: int, stop: int) -> tuple[np.ndarray[Any, Any], BadRows, ZeroVectors]:
+        """Return the values of rows, the bad rows, and the zero vectors."""
+        job = self.job
         sides = dict(zip(("left", "right"), self.sources, strict=True))
-        vectors, bad, excluded = [], {}, np.zeros(stop - start, bool)
+        vectors, bad, why = {}, {}, {}
         for side, file in sides.items():
             rows, reasons = file.read(start, stop, job.length)
             if rows.dtype.kind == "f":
-                reasons[(reasons == 0) & ~np.isfinite(rows).all(1)] = NOT_FINITE
+                reasons[(reasons == GOOD) & ~np.isfinite(rows).all(1)] = NOT_FINITE
             bad[side] = {
                 name: (start + np.flatnonzero(reasons == code)).tolist()
                 for code, name in REASONS.items()
                 if (reasons == code).any()
             }
-            excluded |= reasons != 0
-            vectors.append(rows)
+            vectors[side], why[side] = rows, reasons
+        excluded = (why["left"] != GOOD) | (why["right"] != GOOD)
         function = getattr(cosgrad.numpy, f"cosine_{job.quantity}")
-        values = function(*vectors).astype(np.dtype(job.dtype), copy=False)
+        values = function(*vectors.values()).astype(np.dtype(job.dtype), copy=False)
+        suspects = np.flatnonzero(excluded | (values == OF_ZERO[job.quantity]))
         values[excluded] = np.nan
-        job.check_unchanged()
-        with outputs.becoming(job.bad_rows_of(part), job.folder) as beside:
-            beside.write_text(json.dumps(bad))
-        with outputs.becoming(job.values_of(part), job.folder) as beside:
-            outputs.write(beside, ".npy", "", values.dtype, len(values), [values])
-        return bad
+        zeros = {}
+        for side, rows in vectors.items():
+            good = suspects[why[side][suspects] == GOOD]
+            found = good[~rows[good].any(1)]
+            zeros[side] = len(found), (start + found[:FIRST]).tolist()
+        return values, bad, zeros

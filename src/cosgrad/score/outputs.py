@@ -12,20 +12,24 @@ from typing import Any
 import numpy as np
 
 from cosgrad.require import require
+from cosgrad.score.places import URL
 from cosgrad.score.rows import SourceError
-from cosgrad.score.sources import ARROW, PARQUET
+from cosgrad.score.sources import KNOWN, PARQUET
 
 Values = np.ndarray[Any, Any]
 
 
 def check(path: Path) -> None:
     """Refuse a place that cannot be written to, or a kind of file that is not."""
+    if (scheme := URL.match(str(path))) and not path.parent.is_dir():
+        raise SourceError(f"--out {path} is a URL ({scheme[0]}/...); only local files are written")
     suffix = path.suffix.lower()
-    known = (".npy", *PARQUET, *ARROW)
-    if suffix not in known:
-        raise SourceError(f"--out {path} has suffix {suffix!r}, must be one of {', '.join(known)}")
+    if suffix not in KNOWN:
+        raise SourceError(f"--out {path} has suffix {suffix!r}, must be one of {', '.join(KNOWN)}")
     if path.is_dir():
         raise SourceError(f"--out {path} is a folder")
+    if path.exists() and not path.is_file():
+        raise SourceError(f"--out {path} is not a regular file")
     if not path.parent.is_dir():
         raise SourceError(f"--out {path}: there is no folder {path.parent}")
     if suffix != ".npy":

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from cosgrad.score import outputs
-from cosgrad.score.job import BadRows, Job
+from cosgrad.score.job import FIRST, BadRows, Job, ZeroVectors
 from cosgrad.score.rows import SourceError
 
 DESCRIPTION, LOCK = "job.json", "lock"
@@ -32,15 +32,22 @@ def opened(job: Job, *, restart: bool) -> Iterator[None]:
     folder = job.folder
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
         raise SourceError(f"{folder} is in the way: parts are kept in a folder of that name")
-    folder.mkdir(exist_ok=True)
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise SourceError(f"--out {job.out} cannot be written: {error.strerror}: {folder}") from None
     strangers = sorted(path.name for path in folder.iterdir() if not OURS.fullmatch(path.name))
     if strangers:
         raise SourceError(f"{folder}, where parts are kept, holds something else: {strangers[0]}")
     with _locked(job):
-        if restart:
-            _clear(folder)
-        _describe(job)
-        yield
+        try:
+            if restart:
+                _clear(folder)
+            _describe(job)
+            yield
+        finally:
+            if folder.exists() and not _any_part(folder):
+                _remove(folder)
 
 
 @contextmanager
@@ -60,7 +67,7 @@ def _locked(job: Job) -> Iterator[None]:
 def _describe(job: Job) -> None:
     """Write what the parts are of, or find it written."""
     description = job.folder / DESCRIPTION
-    if not description.exists():
+    if not description.exists() or not _any_part(job.folder):
         with outputs.becoming(description, job.folder) as beside:
             beside.write_text(job.description)
         return
@@ -77,6 +84,18 @@ def _describe(job: Job) -> None:
         )
 
 
+def _any_part(folder: Path) -> bool:
+    """Return whether the values of any part, of whatever job, are in the folder."""
+    return any(OURS.fullmatch(path.name) for path in folder.glob("*-*.npy"))
+
+
+def _remove(folder: Path) -> None:
+    """Remove our files and the folder, in the process that holds the lock."""
+    _clear(folder)
+    (folder / LOCK).unlink()
+    folder.rmdir()
+
+
 def _clear(folder: Path) -> None:
     """Remove our files but the lock; what they are of goes last."""
     for path in sorted(folder.iterdir(), key=lambda path: path.name == DESCRIPTION):
@@ -88,8 +107,20 @@ def bad_rows(job: Job) -> Iterator[BadRows]:
     """Yield the bad rows of every part that is done and has any."""
     for part in range(job.parts):
         path = job.bad_rows_of(part)
-        if path.exists() and any((bad := json.loads(path.read_text())).values()):
+        if path.exists() and any((bad := json.loads(path.read_text())["bad"]).values()):
             yield bad
+
+
+def zero_vectors(job: Job) -> ZeroVectors:
+    """Return for each side how many zero vectors the parts that are done have, and the first row numbers."""
+    found: ZeroVectors = {}
+    for part in range(job.parts):
+        path = job.bad_rows_of(part)
+        if path.exists():
+            for side, (count, rows) in json.loads(path.read_text())["zeros"].items():
+                before, first = found.get(side, (0, []))
+                found[side] = before + count, (first + rows)[:FIRST]
+    return {side: zeros for side, zeros in found.items() if zeros[0]}
 
 
 def finish(job: Job) -> None:
@@ -107,6 +138,4 @@ def finish(job: Job) -> None:
     values = (np.load(job.values_of(part)) for part in range(job.parts))
     with outputs.becoming(out, job.folder) as beside:
         outputs.write(beside, out.suffix, job.quantity, np.dtype(job.dtype), job.rows, values)
-    _clear(job.folder)
-    (job.folder / LOCK).unlink()
-    job.folder.rmdir()
+    _remove(job.folder)

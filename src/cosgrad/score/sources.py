@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from cosgrad.require import require
+from cosgrad.score import arrow_file, npy_file, parquet_file
+from cosgrad.score.places import checked, split
 from cosgrad.score.rows import Rows, SourceError
 
 PARQUET, ARROW = (".parquet", ".pq"), (".arrow", ".ipc", ".feather")
+KNOWN = (".npy", *PARQUET, *ARROW)
 READ_BYTES = 8 << 20  # what is decoded at a time
+LENGTH_ROWS = 1024  # rows that are decoded at a time to read their lengths
 
 
 class Source(ABC):
@@ -24,41 +27,61 @@ class Source(ABC):
 
     Attributes:
         rows: How many there are.
-        length: Their length; None where no row tells it.
-        dtype: Of their elements.
+        length: The length of every vector; None if it may differ from row to row.
+        dtype: Of their elements, as `read` returns them.
+        raw: Whether the elements are bytes that an option interprets.
     """
 
     rows: int
     length: int | None
     dtype: np.dtype[Any]
+    raw = False
+
+    @abstractmethod
+    def lengths(self) -> Iterator[np.ndarray[Any, np.dtype[np.int64]]]:
+        """Yield the length of every vector, in arrays of any size; -1 if it is null."""
 
     @abstractmethod
     def read(self, start: int, stop: int, length: int) -> Rows:
         """Return the rows [start, stop) as an array (n, length), and why each is bad (0: it is not)."""
 
 
+@contextmanager
+def told(path: Path, where: str = "") -> Iterator[None]:
+    """Add the name of the file to errors of reading it."""
+    try:
+        yield
+    except MemoryError as error:
+        raise SourceError(f"{path} cannot be read{where}: not enough memory: {error}") from None
+    except OSError as error:
+        raise SourceError(f"{path} cannot be read{where}: {error.strerror or error}") from None
+
+
 class Npy(Source):
     """A two-dimensional array in a .npy file, memory-mapped."""
 
-    def __init__(self, path: Path) -> None:
-        try:
-            self.array = np.load(path, mmap_mode="r", allow_pickle=False)
-        except (ValueError, EOFError) as error:
-            why = "" if "pickle" in str(error) else f": {error}"  # NumPy's advice would be to run the file
-            raise SourceError(f"{path} is no .npy file of numbers{why}") from None
-        if not isinstance(self.array, np.ndarray):
-            raise SourceError(f"{path} is no .npy file but an archive of them")
-        if self.array.ndim != 2:
-            raise SourceError(f"{path} has shape {self.array.shape}, must have two axes, rows of vectors")
-        if self.array.dtype.kind not in "fiu":
-            raise SourceError(f"{path} is of dtype {self.array.dtype}, must be of real numbers")
-        self.rows, self.length = self.array.shape
-        self.dtype = self.array.dtype
+    def __init__(self, path: Path, raw: str | None) -> None:
+        self.path = path
+        header = npy_file.header(path, raw)
+        with told(path):
+            order: Literal["C", "F"] = "F" if header.fortran else "C"
+            self.array = np.memmap(path, header.dtype, "r", header.offset, header.shape, order)
+        self.rows, self.length = header.shape
+        self.raw = header.dtype == npy_file.BFLOAT16
+        self.dtype = np.dtype(np.float32) if self.raw else header.dtype
+
+    def lengths(self) -> Iterator[np.ndarray[Any, np.dtype[np.int64]]]:
+        """See the base class."""
+        yield np.full(self.rows, self.length)
 
     def read(self, start: int, stop: int, length: int) -> Rows:
         """See the base class."""
         assert length == self.length
-        return np.array(self.array[start:stop]), np.zeros(stop - start, np.int8)
+        with told(self.path, f", rows {start} to {stop}"):
+            rows = np.array(self.array[start:stop])
+            if self.raw:  # a bfloat16 is the upper half of a float32
+                rows = (rows.view(np.uint16).astype(np.uint32) << 16).view(np.float32)
+        return rows, np.zeros(stop - start, np.int8)
 
 
 class Column(Source):
@@ -72,38 +95,50 @@ class Column(Source):
         self.path, self.columns = path, columns
         with self._told():
             schema, sizes = self._open()
+        kinds = {field.name: field.type for field in schema}
         names = [field.name for field in schema if columns.is_vector(field.type)]
         if column is None and len(names) != 1:
-            kinds = ", ".join(f"{field.name} of {field.type}" for field in schema)
-            told = f"{path} has columns of vectors {names}: say which, as {path}:COLUMN"
-            raise SourceError(told if names else f"{path} has no column of lists of numbers, it has {kinds}")
+            if names:
+                raise SourceError(f"{path} has columns of vectors {names}: say which, as {path}:COLUMN")
+            found = columns.listed(schema)
+            raise SourceError(
+                f"{path} has no column of lists of numbers, it has {found}; {columns.SUPPORTED}"
+            )
         self.column = names[0] if column is None else column
-        if (alike := schema.names.count(self.column)) != 1:
-            raise SourceError(f"{path} has {alike or 'no'} column {self.column!r}, it has {schema.names}")
-        kind = columns.storage(schema.field(self.column).type)
+        if self.column not in kinds:
+            nested = ", and columns inside others are not read" if self.column.split(".")[0] in kinds else ""
+            raise SourceError(f"{path} has no column {self.column!r}{nested}; it has {schema.names}")
+        if (alike := schema.names.count(self.column)) > 1:
+            raise SourceError(f"{path} has {alike} columns named {self.column!r}; rename all but one of them")
+        self.index = schema.get_field_index(self.column)
+        kind = columns.storage(kinds[self.column])
         if not columns.is_vector(kind):
-            raise SourceError(f"column {self.column!r} of {path} is of type {kind}, must be lists of numbers")
+            found = columns.refusal(f"column {self.column!r} of {path} is of type {kind}", kind)
+            raise SourceError(f"{found}; {columns.SUPPORTED}")
         self.dtype = np.dtype(kind.value_type.to_pandas_dtype())
         self.starts = np.cumsum([0, *sizes])
         self.rows = int(self.starts[-1])
         self.length = columns.fixed_length(kind)
-        if self.length is None:
-            with self._told():
-                found = (columns.usual_length(piece) for piece in self._stream(0, 1024))
-                self.length = next((n for n in found if n is not None), None)
         self._at = self.rows
         self._pieces: Iterator[Any] = iter(())
         self._rest: Any = None
 
     @contextmanager
-    def _told(self, what: str = "") -> Iterator[None]:
-        """Name the file in what Arrow has to say of it."""
+    def _told(self, where: str = "") -> Iterator[None]:
+        """Add the name of the file to errors of reading it."""
         import pyarrow as pa
 
         try:
-            yield
-        except (pa.ArrowException, OSError) as error:
-            raise SourceError(f"{self.path} cannot be read{what}: {error}") from None
+            with told(self.path, where):
+                yield
+        except pa.ArrowException as error:
+            raise SourceError(f"{self.path} cannot be read{where}: {error}") from None
+
+    def lengths(self) -> Iterator[np.ndarray[Any, np.dtype[np.int64]]]:
+        """See the base class."""
+        with self._told():
+            for piece in self._stream(0, LENGTH_ROWS):
+                yield self.columns.lengths(piece)
 
     @abstractmethod
     def _open(self) -> tuple[Any, list[int]]:
@@ -146,7 +181,9 @@ class Parquet(Column):
     def _open(self) -> tuple[Any, list[int]]:
         import pyarrow.parquet as pq
 
+        parquet_file.check_marks(self.path)
         self.file = pq.ParquetFile(self.path, **BUFFERED)
+        parquet_file.check_extent(self.path, self.file.metadata)
         groups = range(self.file.metadata.num_row_groups)
         return self.file.schema_arrow, [self.file.metadata.row_group(i).num_rows for i in groups]
 
@@ -157,65 +194,60 @@ class Parquet(Column):
 
 
 class Arrow(Column):
-    """A column of an Arrow IPC file or stream, in record batches, memory-mapped."""
+    """A column of an Arrow IPC file or stream, in record batches, memory-mapped.
+
+    No other column is decoded. A column that is compressed is decoded a record batch at a time.
+    """
 
     def _open(self) -> tuple[Any, list[int]]:
         import pyarrow as pa
 
-        mapped = pa.memory_map(str(self.path))
-        try:
-            self.reader, self.streamed = pa.ipc.open_file(mapped), False
-        except pa.ArrowInvalid:
-            mapped.seek(0)
-            self.streamed = True
-            with pa.ipc.open_stream(mapped) as reader:
-                return reader.schema, [batch.num_rows for batch in reader]
-        batches = map(self.reader.get_batch, range(self.reader.num_record_batches))
-        return self.reader.schema, [batch.num_rows for batch in batches]
+        self.layout = arrow_file.layout(self.path)
+        with self._reader(pa.ipc.IpcReadOptions()) as reader:
+            return reader.schema, self.layout.sizes
+
+    def _reader(self, options: Any) -> Any:
+        import pyarrow as pa
+
+        opened = pa.ipc.open_stream if self.layout.streamed else pa.ipc.open_file
+        return opened(pa.memory_map(str(self.path)), options=options)
 
     def _stream(self, chunk: int, rows: int) -> Iterator[Any]:
         import pyarrow as pa
 
-        if self.streamed:
-            batches = iter(pa.ipc.open_stream(pa.memory_map(str(self.path))))
-        else:
-            batches = map(self.reader.get_batch, range(chunk, self.reader.num_record_batches))
-        for batch in islice(batches, chunk if self.streamed else 0, None):
-            column = batch.column(self.column)
-            for first in range(0, len(column), rows):
-                yield column.slice(first, rows)
+        # pyarrow copies the columns that it selects. Without compression, it maps all, and reads what is used.
+        selected = [self.index] if self.layout.compressed else []
+        with self._reader(pa.ipc.IpcReadOptions(included_fields=selected)) as reader:
+            batches: Iterator[Any] = iter(reader) if self.layout.streamed else _batches(reader, chunk)
+            for batch in islice(batches, chunk if self.layout.streamed else 0, None):
+                column = batch.column(0 if selected else self.index)
+                for first in range(0, len(column), rows):
+                    yield column.slice(first, rows)
 
 
-def split(where: str) -> tuple[Path, str | None]:
-    """Return the path and the column of `PATH` or `PATH:COLUMN`."""
-    if not Path(where).exists():
-        for colon in re.finditer(":", where):
-            if Path(where[: colon.start()]).is_file():
-                return Path(where[: colon.start()]), where[colon.end() :]
-    return Path(where), None
+def _batches(reader: Any, first: int) -> Iterator[Any]:
+    return map(reader.get_batch, range(first, reader.num_record_batches))
 
 
-def absolute(where: str) -> str:
-    """Return the same from the root, so that it means the same in every folder and process."""
-    path, column = split(where)
-    return f"{path.resolve()}" if column is None else f"{path.resolve()}:{column}"
-
-
-def source(where: str) -> Source:
+def source(where: str, raw: str | None = None) -> Source:
     """Open `PATH` or `PATH:COLUMN`.
+
+    Args:
+        where: The place.
+        raw: "bfloat16" if elements of two bytes without a name, as NumPy writes bfloat16, are to be read so.
 
     Raises:
         SourceError: The file is not there, of another kind, or has no such vectors.
     """
-    path, column = split(where)
+    path = checked(where)
+    column = split(where)[1]
     suffix = path.suffix.lower()
+    if suffix not in KNOWN:
+        raise SourceError(f"{path} has suffix {suffix!r}, must be one of {', '.join(KNOWN)}")
+    if not path.stat().st_size:
+        raise SourceError(f"{path} is empty (0 bytes); write it again")
     if suffix == ".npy":
         if column is not None:
             raise SourceError(f"{where}: a .npy file has no columns")
-        return Npy(path)
-    if suffix in PARQUET:
-        return Parquet(path, column)
-    if suffix in ARROW:
-        return Arrow(path, column)
-    known = ", ".join((".npy", *PARQUET, *ARROW))
-    raise SourceError(f"{path} has suffix {suffix!r}, must be one of {known}")
+        return Npy(path, raw)
+    return Parquet(path, column) if suffix in PARQUET else Arrow(path, column)
