@@ -1,9 +1,12 @@
 """Scoring pairs of vectors in files of any size: `cosgrad score`.
 
 command    from options to exit code: progress, summary
-rows       what is read, and why a row is bad
+rows       arrays of rows, and the reasons why a row is bad
+places     PATH and PATH:COLUMN, and the messages for folders, globs, URLs and devices
 sources    vectors in .npy, Parquet and Arrow files, by rows
-columns    vectors in an Arrow column, and which of its rows are bad
+columns    vectors in an Arrow column, the bad ones, and the messages for other types
+npy_file, parquet_file, arrow_file    headers of files, checked against their sizes
+lengths    the length of the vectors, where a column does not prescribe it
 job        what is asked, cut into parts; how one part is computed
 parts      the folder of parts: what is done, whose it is, and how it becomes the output
 outputs    the file that the parts become

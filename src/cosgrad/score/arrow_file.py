@@ -18,7 +18,7 @@ HEAD, TAIL = 8, 10  # the mark and two bytes of padding; the length of the foote
 CONTINUATION = 0xFFFFFFFF
 END, SCHEMA, DICTIONARY, RECORDS, UNKNOWN = 0, 1, 2, 3, -1
 KINDS = (SCHEMA, DICTIONARY, RECORDS)
-LONGEST = 1 << 28  # bytes of a header; longer ones are no headers
+LONGEST = 1 << 28  # a header has fewer bytes; other data seldom do
 PADDING = 64  # the most that writers align to
 AGAIN = "write or copy it again"
 
@@ -126,9 +126,9 @@ class Message:
     """The header of a message.
 
     Attributes:
-        kind: Of the message.
+        kind: The kind, as Arrow numbers it.
         end: The byte behind its body.
-        rows: Of a record batch, otherwise 0.
+        rows: The rows of a record batch, otherwise 0.
         compressed: Whether the record batch is compressed.
     """
 

@@ -79,7 +79,7 @@ def _count(counts: Counter[int], lengths: Lengths) -> None:
 
 
 def _most(counts: Counter[int]) -> int | None:
-    """Return the most frequent length, the greater one of two, and 0 only if there is no other."""
+    """Return the most frequent length, the greater one of two, and 0 only if all rows are empty."""
     return max(counts, key=lambda length: (length > 0, counts[length], length), default=None)
 
 

@@ -85,7 +85,7 @@ def _describe(job: Job) -> None:
 
 
 def _any_part(folder: Path) -> bool:
-    """Return whether the values of any part, of whatever job, are in the folder."""
+    """Return whether the folder has the values of a part, of this job or another one."""
     return any(OURS.fullmatch(path.name) for path in folder.glob("*-*.npy"))
 
 

@@ -41,7 +41,7 @@ def checked(where: str) -> Path:
     """Return the path of a regular file.
 
     Raises:
-        SourceError: There is no such file. The message says what is there instead, and the cure.
+        SourceError: The place has no such file. The message names the kind of the place, and the cure.
     """
     path, column = split(where)
     if not _exists(path):

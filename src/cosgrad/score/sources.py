@@ -62,8 +62,8 @@ class Npy(Source):
 
     def __init__(self, path: Path, raw: str | None) -> None:
         self.path = path
-        header = npy_file.header(path, raw)
         with told(path):
+            header = npy_file.header(path, raw)
             order: Literal["C", "F"] = "F" if header.fortran else "C"
             self.array = np.memmap(path, header.dtype, "r", header.offset, header.shape, order)
         self.rows, self.length = header.shape
@@ -215,7 +215,7 @@ class Arrow(Column):
     def _stream(self, chunk: int, rows: int) -> Iterator[Any]:
         import pyarrow as pa
 
-        # pyarrow copies the columns that it selects. Without compression, it maps all, and reads what is used.
+        # pyarrow copies the columns that it selects. Without compression, it maps all, and copies none.
         selected = [self.index] if self.layout.compressed else []
         with self._reader(pa.ipc.IpcReadOptions(included_fields=selected)) as reader:
             batches: Iterator[Any] = iter(reader) if self.layout.streamed else _batches(reader, chunk)
