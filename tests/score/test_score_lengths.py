@@ -83,7 +83,7 @@ def test_the_length_of_most_pairs_decides_in_any_order(left, right, want, tmp_pa
     for order in orders:
         sides = [
             sources.source(
-                write(tmp_path / f"{name}.arrow", ones(*(row[i] for i in order)), batch=1 + side * 1023)
+                write(tmp_path / f"{name}.arrow", ones(*(row[i] for i in order)), batch=5 + side * 1019)
             )
             for side, (name, row) in enumerate({"x": left, "y": right}.items())
         ]
