@@ -75,7 +75,7 @@ def size_of_header(message):
     ("parquet", PARQUET + b"\n", [f"has {len(PARQUET) + 1:,} b", f"ends at byte {len(PARQUET):,}: 1 bytes"]),
     ("parquet", b"\n" + PARQUET, ["begins at byte 1"]),
     ("parquet", PARQUET[:-20], [f"{len(PARQUET) - 20:,} bytes", "cut off"]),
-    ("parquet", PARQUET + PARQUET, [f"{2 * len(PARQUET):,} bytes", f"ends at byte {len(PARQUET):,}", "another"]),
+    ("parquet", PARQUET + PARQUET, [f"{2 * len(PARQUET):,} b", f"ends at byte {len(PARQUET):,}", "another"]),
     ("parquet", PARQUET + parquet(4), ["another"]),
     ("parquet", parquet(4) + PARQUET, ["another"]),
 ], ids=lambda value: value if isinstance(value, str) else "")  # fmt: skip

@@ -8,7 +8,7 @@ import json
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,8 @@ def opened(job: Job, *, restart: bool) -> Iterator[None]:
             yield
         finally:
             if folder.exists() and not _any_part(folder):
-                _remove(folder)
+                with suppress(OSError):  # a worker of a cluster may still write there
+                    _remove(folder)
 
 
 @contextmanager
