@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "kernels.hpp"
+#include "driver/dispatch.hpp"
 
 namespace cosgrad {
 

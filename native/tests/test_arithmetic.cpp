@@ -1,6 +1,6 @@
 // The error-free transformations really are: a compiler that contracts or reassociates fails here.
 #include "check.hpp"
-#include "doubledouble.hpp"
+#include "kernel/doubledouble.hpp"
 
 using namespace cosgrad;
 

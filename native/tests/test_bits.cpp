@@ -5,8 +5,8 @@
 
 #include "check.hpp"
 #include "data.hpp"
-#include "driver.hpp"
-#include "kernels.hpp"
+#include "driver/dispatch.hpp"
+#include "driver/driver.hpp"
 
 using namespace cosgrad;
 

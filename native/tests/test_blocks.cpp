@@ -4,8 +4,8 @@
 #include <thread>
 #include <vector>
 
-#include "blocks.hpp"
 #include "check.hpp"
+#include "driver/blocks.hpp"
 
 using namespace cosgrad;
 

@@ -5,8 +5,8 @@
 #include <vector>
 
 #include "check.hpp"
-#include "driver.hpp"
-#include "kernels.hpp"
+#include "driver/dispatch.hpp"
+#include "driver/driver.hpp"
 
 using namespace cosgrad;
 

@@ -7,8 +7,9 @@
 
 #include "check.hpp"
 #include "data.hpp"
-#include "environment.hpp"
-#include "kernels.hpp"
+#include "driver/dispatch.hpp"
+#include "driver/environment.hpp"
+#include "driver/nest.hpp"
 
 using namespace cosgrad;
 

@@ -6,8 +6,8 @@
 
 #include "check.hpp"
 #include "data.hpp"
-#include "environment.hpp"
-#include "kernels.hpp"
+#include "driver/dispatch.hpp"
+#include "driver/environment.hpp"
 
 using namespace cosgrad;
 

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "check.hpp"
-#include "parallel.hpp"
+#include "driver/parallel.hpp"
 
 using namespace cosgrad;
 

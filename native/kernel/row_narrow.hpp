@@ -2,8 +2,8 @@
 // squares leaves double's range.
 #pragma once
 
-#include "sinks.hpp"
-#include "sums.hpp"
+#include "kernel/sinks.hpp"
+#include "kernel/sums.hpp"
 
 namespace cosgrad::inline COSGRAD_ISA {
 

@@ -1,12 +1,12 @@
-#include "driver.hpp"
+#include "driver/driver.hpp"
 
 #include <memory>
 
-#include "driver_pairs.hpp"
-#include "gradient_pairs.hpp"
-#include "kernels.hpp"
-#include "memory.hpp"
-#include "pack.hpp"
+#include "driver/dispatch.hpp"
+#include "driver/memory.hpp"
+#include "driver/pack.hpp"
+#include "driver/pairs_backward.hpp"
+#include "driver/pairs_forward.hpp"
 
 namespace cosgrad {
 namespace {

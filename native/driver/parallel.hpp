@@ -6,7 +6,7 @@
 #include <exception>
 #include <stdexcept>
 
-#include "environment.hpp"
+#include "driver/environment.hpp"
 
 namespace cosgrad {
 

@@ -3,14 +3,14 @@
 // Buffers are dense, row-major, and all of the frame's rank, except those of the batch shape, which lack the row axis.
 // An axis of length 1 is repeated as often as the other buffers of its family ask: x, the direction in x and the
 // gradient in x are one family, y and its own another, so that a batched direction of one x costs no copy of x.
-#include "bind_xla.hpp"
+#include "bind/xla.hpp"
 
 #include <memory>
 #include <utility>
 
-#include "blocks.hpp"
-#include "driver.hpp"
-#include "kernels.hpp"
+#include "driver/blocks.hpp"
+#include "driver/dispatch.hpp"
+#include "driver/driver.hpp"
 #include "xla/ffi/api/ffi.h"
 
 namespace cosgrad {

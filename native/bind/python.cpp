@@ -3,10 +3,10 @@
 
 #include <cstring>
 
-#include "bind_xla.hpp"
-#include "driver.hpp"
-#include "environment.hpp"
-#include "kernels.hpp"
+#include "bind/xla.hpp"
+#include "driver/dispatch.hpp"
+#include "driver/driver.hpp"
+#include "driver/environment.hpp"
 
 namespace nb = nanobind;
 using cosgrad::View;

@@ -1,9 +1,9 @@
+#include "driver/dispatch.hpp"
+
 #include <cstdlib>
 #include <cstring>
 #include <stdexcept>
 #include <string>
-
-#include "kernels.hpp"
 
 namespace cosgrad {
 namespace {

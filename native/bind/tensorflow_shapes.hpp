@@ -6,7 +6,7 @@
 
 #include <algorithm>
 
-#include "tensorflow_handles.hpp"
+#include "bind/tensorflow_handles.hpp"
 
 namespace cosgrad::tensorflow {
 

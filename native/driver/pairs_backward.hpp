@@ -3,8 +3,7 @@
 
 #include <optional>
 
-#include "doubledouble.hpp"
-#include "driver_pairs.hpp"
+#include "driver/pairs_forward.hpp"
 
 namespace cosgrad {
 
@@ -64,13 +63,8 @@ class PairGradient {
   void clear_partial() { std::fill(partial_.begin(), partial_.end(), 0); }
   // The block's rows begin at row `from` of those at hand.
   void add_partial(std::int64_t from, std::int64_t length, std::int64_t steps) {
-    for (std::int64_t i = 0; wanted && i < length; ++i)
-      for (std::int64_t s = 0; s < steps; ++s) {
-        const auto at = static_cast<std::size_t>(from + i);
-        const DD sum = two_sum(along_[0][at], *partial(i, s));
-        along_[0][at] = sum.hi;
-        along_[1][at] += sum.lo;
-      }
+    if (!wanted) return;
+    kernels().pair_along({along_[0].data() + from, along_[1].data() + from, partial_.data(), length, steps, steps_});
   }
 
   // Writes the gradients of the `length` rows at hand, which begin at row `from` of all.

@@ -11,6 +11,8 @@ namespace cosgrad {
 inline constexpr int kMaxRank = 64;
 inline constexpr int kMaxOperands = 6;
 
+constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+
 // An array as a face describes it; strides in bytes, data == nullptr: absent, or not wanted.
 struct View {
   char* data = nullptr;

@@ -8,8 +8,8 @@
 #include <utility>
 #include <vector>
 
-#include "kernels.hpp"
-#include "tensorflow_c_api.hpp"
+#include "bind/tensorflow_c_api.hpp"
+#include "driver/dispatch.hpp"
 
 namespace cosgrad::tensorflow {
 

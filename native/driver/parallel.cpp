@@ -1,4 +1,4 @@
-#include "parallel.hpp"
+#include "driver/parallel.hpp"
 
 #include <algorithm>
 #include <cstdlib>

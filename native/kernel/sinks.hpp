@@ -1,7 +1,7 @@
 // Where a gradient goes: nowhere, into its row, or onto a wider row that sums over the rows of a broadcast operand.
 #pragma once
 
-#include "doubledouble.hpp"
+#include "kernel/doubledouble.hpp"
 
 namespace cosgrad::inline COSGRAD_ISA {
 

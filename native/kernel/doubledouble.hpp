@@ -3,7 +3,7 @@
 // product", SIAM J. Sci. Comput. 26 (2005). The compiler may not contract or reassociate anything in here.
 #pragma once
 
-#include "storage.hpp"
+#include "kernel/storage.hpp"
 
 #if defined(__FAST_MATH__) || defined(__ASSOCIATIVE_MATH__)
 #error "reassociation destroys error-free transformations: compile without -ffast-math"

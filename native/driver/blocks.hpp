@@ -9,7 +9,7 @@
 #include <mutex>
 #include <new>
 
-#include "parallel.hpp"
+#include "driver/parallel.hpp"
 
 namespace cosgrad {
 

@@ -2,8 +2,8 @@
 // whose result depends on its own data and the shape only, not on how the units are shared among threads.
 #pragma once
 
-#include "nest.hpp"
-#include "parallel.hpp"
+#include "driver/nest.hpp"
+#include "driver/parallel.hpp"
 
 namespace cosgrad {
 

@@ -4,9 +4,9 @@
 
 #include <vector>
 
-#include "driver.hpp"
-#include "kernels.hpp"
-#include "pack.hpp"
+#include "driver/dispatch.hpp"
+#include "driver/driver.hpp"
+#include "driver/pack.hpp"
 
 namespace cosgrad {
 

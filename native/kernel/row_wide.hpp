@@ -2,7 +2,7 @@
 // and their gradients taken element by element with an exponent beside every number.
 #pragma once
 
-#include "row_narrow.hpp"
+#include "kernel/row_narrow.hpp"
 
 namespace cosgrad::inline COSGRAD_ISA {
 

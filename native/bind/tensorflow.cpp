@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "driver.hpp"
-#include "tensorflow_shapes.hpp"
+#include "bind/tensorflow_shapes.hpp"
+#include "driver/driver.hpp"
 
 namespace cosgrad::tensorflow {
 namespace {

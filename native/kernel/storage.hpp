@@ -1,7 +1,7 @@
 // The four storage types: exact widening to double on load, one rounding on store.
 #pragma once
 
-#include "simd.hpp"
+#include "kernel/simd.hpp"
 
 namespace cosgrad::inline COSGRAD_ISA {
 

@@ -58,8 +58,6 @@ inline constexpr int kNarrow = 3;  // the first three dtypes
 inline constexpr int kTall = 8, kBroad = 24;
 inline constexpr std::int64_t kStep = 64;
 
-constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
-
 struct PairSums {
   double hi[kTall][kBroad], lo[kTall][kBroad];
 };
@@ -116,6 +114,13 @@ struct PairProducts {
   PairSums* sums;
 };
 
+// (high, low) += partial, for each of `rows` rows: `steps` terms each, `partial_step` doubles from one row to the next.
+struct PairAlong {
+  double *high, *low;
+  const double* partial;
+  std::int64_t rows, steps, partial_step;
+};
+
 struct Kernels {
   const char* name;
   void (*forward[kDTypes])(const ForwardTile&);
@@ -130,6 +135,7 @@ struct Kernels {
   void (*pair_values[kDTypes])(const PairValues&);
   void (*pair_coefficients[kNarrow])(const PairCoefficients&);
   void (*pair_products[kNarrow])(const PairProducts&);
+  void (*pair_along)(const PairAlong&);
   // sum = what the products add up to for one row, less (along / <x, x>) x; its tiles are `step` apart.
   void (*pair_gradient[kNarrow])(const PairRow& x, std::int64_t n, double along, double along_low, const PairSums* sums,
                                  std::int64_t step, int row, double* sum);
@@ -139,10 +145,5 @@ extern const Kernels kBaseline;
 #if defined(COSGRAD_X86)
 extern const Kernels kAvx2, kAvx512;
 #endif
-
-// The best set of this processor, or the one that COSGRAD_ISA names; throws std::invalid_argument.
-const Kernels& kernels();
-// Names of those this processor can run, the best last, ended by nullptr.
-const char* const* instruction_sets();
 
 }  // namespace cosgrad

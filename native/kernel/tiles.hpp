@@ -4,12 +4,14 @@
 
 #include <utility>
 
-#include "kernels.hpp"
-#include "sums.hpp"
+#include "kernel/sums.hpp"
+#include "kernel/table.hpp"
 
 namespace cosgrad::inline COSGRAD_ISA {
 
 // The tile of one instruction set, within one of kTall x kBroad: as many sums as its registers hold.
+constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+
 inline constexpr int kTileTall = kWidth == 8 ? 8 : 4;
 inline constexpr int kTileParts = 3;
 static_assert(kTall % kTileTall == 0 && kBroad % (kTileParts * kWidth) == 0);

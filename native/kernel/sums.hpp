@@ -1,7 +1,7 @@
 // The three sums of a row, p = <x,x>, q = <y,y>, d = <x,y>, in one sweep, to twice the precision of a double.
 #pragma once
 
-#include "doubledouble.hpp"
+#include "kernel/doubledouble.hpp"
 
 namespace cosgrad::inline COSGRAD_ISA {
 

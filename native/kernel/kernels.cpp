@@ -1,7 +1,6 @@
 // Compiled once per instruction set, with COSGRAD_ISA its name and COSGRAD_TABLE the table that it fills.
-#include "../kernels.hpp"
-
-#include "../pairs.hpp"
+#include "kernel/pairs.hpp"
+#include "kernel/table.hpp"
 
 namespace cosgrad::inline COSGRAD_ISA {
 namespace {
@@ -115,4 +114,5 @@ extern const cosgrad::Kernels cosgrad::COSGRAD_TABLE = {COSGRAD_TEXT(COSGRAD_ISA
                                                         COSGRAD_EACH(pair_values),
                                                         COSGRAD_EACH_NARROW(pair_coefficients),
                                                         COSGRAD_EACH_NARROW(pair_products),
+                                                        pair_along,
                                                         COSGRAD_EACH_NARROW(pair_gradient)};

@@ -2,8 +2,8 @@
 // once per block and multiplied in tiles.
 #pragma once
 
-#include "row_wide.hpp"
-#include "tiles.hpp"
+#include "kernel/row_wide.hpp"
+#include "kernel/tiles.hpp"
 
 namespace cosgrad::inline COSGRAD_ISA {
 
@@ -200,6 +200,15 @@ void pair_products(const PairProducts& t) {
     for (std::int64_t i = 0; i < t.tiles; ++i)
       add_products<false>(t.coefficients + i * t.step + from * kTall, t.scratch, count, t.sums[i]);
   }
+}
+
+inline void pair_along(const PairAlong& t) {
+  for (std::int64_t i = 0; i < t.rows; ++i)
+    for (std::int64_t s = 0; s < t.steps; ++s) {
+      const DD sum = two_sum(t.high[i], t.partial[i * t.partial_step + s]);
+      t.high[i] = sum.hi;
+      t.low[i] += sum.lo;
+    }
 }
 
 template <class S>

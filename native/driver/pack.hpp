@@ -6,8 +6,8 @@
 #include <memory>
 #include <utility>
 
-#include "kernels.hpp"
-#include "nest.hpp"
+#include "driver/nest.hpp"
+#include "kernel/table.hpp"
 
 namespace cosgrad {
 
