@@ -1,4 +1,4 @@
-// The core as raw addresses, shapes and strides: one binding for every array library that Python has.
+// The Python module. It takes raw addresses, shapes and strides, so one binding serves every array library of Python.
 #include <nanobind/nanobind.h>
 
 #include <cstring>
@@ -38,7 +38,7 @@ void read_view(View& view, Address data, nb::handle shape, nb::handle strides, s
   read_strides(view, strides, unit);
 }
 
-// An array that has the shape of another and strides of its own.
+// Read an array that has the shape of another and strides of its own.
 void read_like(View& view, Address data, const View& like, nb::handle strides, std::int64_t unit) {
   if (!data) return;
   view.data = reinterpret_cast<char*>(data);
@@ -65,7 +65,7 @@ bool is_small(const View& x, const View& y) {
   return a + b < 4096;
 }
 
-// Releasing the interpreter costs more than a small call takes.
+// A small call is faster if it does not release the interpreter's lock.
 template <class F>
 void without_interpreter(const View& x, const View& y, F work) {
   if (is_small(x, y)) return work();

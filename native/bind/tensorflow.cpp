@@ -1,5 +1,5 @@
-// The core as TensorFlow operations, on TensorFlow's exported C interface. Memory is TensorFlow's, threads are the
-// core's own. No exception leaves a function that TensorFlow calls.
+// The core as TensorFlow operations, on TensorFlow's exported C interface. TensorFlow allocates the memory; the core
+// starts the threads. No exception leaves a function that TensorFlow calls.
 #include <bit>
 #include <cstdio>
 #include <memory>
@@ -20,7 +20,7 @@ struct Options {
   bool negate = false, skip_zero = false;
   std::string x_name = "x", y_name = "y";
 
-  // The interface reads floats as float32 only, so eps travels as the bits of a float64.
+  // The interface reads floats as float32 only, so eps is passed as the bits of a float64.
   double eps() const { return std::bit_cast<double>(eps_bits); }
 };
 
@@ -87,7 +87,7 @@ std::string text(const std::int64_t* shape, int rank) {
   return out + (rank == 1 ? ",)" : ")");
 }
 
-// The views that the core takes. Empty tensors may have no address, which to the core would mean absent; a scalar
+// The views that the core takes. An empty tensor may have a null address, which the core would read as absent. A scalar
 // counts as a vector of length 1.
 void* address(TF_Tensor* tensor) {
   static char nothing[8];
@@ -146,7 +146,7 @@ class Run {
     return view(tensor, item());
   }
 
-  // What faces cannot check while they trace with unknown shapes is said here in the same words.
+  // The Python frontend cannot check unknown shapes while it traces. They are checked here, with the same message.
   Dims batch(const View& x, const View& y) {
     const int rank = std::max(x.rank, y.rank);
     Dims shape(static_cast<std::size_t>(rank));
@@ -212,7 +212,7 @@ void gradient(Run& run) {
   cosgrad::backward(run.call(), as_vector(x), as_vector(y), g, gx, gy, run.options().negate, run.options().skip_zero);
 }
 
-// A direction of shape (0,) stands for zeros.
+// A direction of shape (0,) means zeros.
 View direction(const View& v, const View& like, const char* what) {
   if (v.rank == 1 && v.shape[0] == 0) return {};
   same_shape(v, like, what);
@@ -283,7 +283,7 @@ void add(const Operation& operation) {
   }
 }
 
-// TensorFlow takes the operations that a library registers while it is being loaded.
+// TensorFlow takes operations that a library registers while the library is being loaded.
 const bool registered = [] {
   const std::vector<const char*> names = {"x_name: string = 'x'", "y_name: string = 'y'", "skip_zero: bool = false"};
   const std::vector<const char*> signs = {"negate: bool = false", "skip_zero: bool = false"};

@@ -1,5 +1,5 @@
-// The part of TensorFlow's exported C interface that the op library calls: names, arguments and numbers, declared here
-// so that building needs no TensorFlow. What is declared is what libtensorflow_framework.so.2 exports since 2.16.
+// The part of TensorFlow's exported C interface that the op library calls. Names, arguments and numbers are declared
+// here, so that building needs no TensorFlow. libtensorflow_framework.so.2 exports all of them since version 2.16.
 #pragma once
 
 #include <cstddef>

@@ -1,4 +1,4 @@
-// What TensorFlow hands out, owned; and errors, which never leave a function that TensorFlow calls.
+// Owning handles for TensorFlow's objects, and the conversion of exceptions to TensorFlow errors.
 #pragma once
 
 #include <cstdint>
@@ -28,7 +28,7 @@ using Dims = std::vector<std::int64_t>;
 
 inline constexpr TF_DataType kTypes[cosgrad::kDTypes] = {TF_HALF, TF_BFLOAT16, TF_FLOAT, TF_DOUBLE};
 
-// What TensorFlow itself has found wrong, on its way to the place that reports it.
+// An error that TensorFlow itself has reported, thrown so that it reaches the place that reports errors.
 struct HostError {
   Status status;
 };
@@ -37,7 +37,7 @@ inline void check(Status& status) {
   if (TF_GetCode(status.get()) != TF_OK) throw HostError{std::move(status)};
 }
 
-// Calls f; what it throws goes to report(status).
+// Calls f and passes an exception that f throws to report(status).
 template <class F, class Report>
 void guarded(F f, Report report) noexcept {
   const auto fail = [&](TF_Code code, const char* message) {

@@ -1,7 +1,8 @@
-// The shapes of results, as far as they can be told before a run.
+// Shape inference: the shapes of results as far as they are known before a run.
 //
-// An operation's attributes are out of reach here, so of a result without the axis only the rank can be told, and those
-// lengths that are the same wherever the axis is. The Python face, which knows the axis, states the rest.
+// The interface gives no access to an operation's attributes here. Of a result without the axis, only the rank is
+// known, and those lengths that are the same wherever the axis is. The Python frontend knows the axis and sets the full
+// shape.
 #pragma once
 
 #include <algorithm>
@@ -32,7 +33,7 @@ class Inference {
     const std::size_t rank = std::max(x.size(), y.size());
     x.insert(x.begin(), rank - x.size(), 1);
     y.insert(y.begin(), rank - y.size(), 1);
-    // An unknown length becomes the other's, unless that is 1.
+    // An unknown length takes the other operand's length, unless that is 1.
     for (std::size_t i = 0; i < rank; ++i) x[i] = x[i] == 1 || (x[i] < 0 && y[i] != 1) ? y[i] : x[i];
     Shape shape(TF_ShapeInferenceContextScalar(context_));
     for (std::size_t i = 0; i + 1 < rank && ok(); ++i) {

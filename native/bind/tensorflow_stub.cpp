@@ -1,4 +1,4 @@
-// What the op library links against in the place of TensorFlow: the same names under the same SONAME, never loaded.
+// A stub of TensorFlow for the linker. It has the same names and the same SONAME, and is never loaded.
 #define EXPORTED extern "C" __attribute__((visibility("default")))
 #define STUB(name) \
   EXPORTED void name() {}

@@ -1,8 +1,8 @@
 // The core as XLA's foreign functions, on XLA's buffers and XLA's threads.
 //
-// Buffers are dense, row-major, and all of the frame's rank, except those of the batch shape, which lack the row axis.
-// An axis of length 1 is repeated as often as the other buffers of its family ask: x, the direction in x and the
-// gradient in x are one family, y and its own another, so that a batched direction of one x costs no copy of x.
+// Buffers are dense and row-major. All have the frame's rank, except those of the batch shape, which lack the row axis.
+// A family is x with its direction and its gradient, or y with its own. Within a family, an axis of length 1 is
+// repeated to the length that the other members have there. So a batch of directions for one x needs no copy of x.
 #include "bind/xla.hpp"
 
 #include <memory>
@@ -43,7 +43,7 @@ int dtype_of(const ffi::AnyBuffer& buffer) {
   }
 }
 
-// The shape of a family: an axis of length 1 gives way to any other length.
+// The shape of a family. An axis of length 1 takes any other length.
 struct Family {
   int rank = 0;
   std::int64_t shape[kMaxRank] = {};
@@ -77,7 +77,7 @@ struct Family {
   }
 };
 
-// Reads the next argument or result where a flag says that it is there.
+// Reads the next argument or result if a flag says that it is present.
 template <class From>
 class Reader {
  public:

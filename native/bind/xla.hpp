@@ -1,4 +1,4 @@
-// XLA's foreign functions, by the names under which JAX registers them.
+// XLA's foreign functions and the names under which JAX registers them.
 #pragma once
 
 namespace cosgrad {
@@ -8,7 +8,7 @@ struct XlaHandler {
   void* function;
 };
 
-// The version of XLA's interface that the handlers were compiled for: XLA refuses them if its own is older.
+// The version of XLA's interface that the handlers were compiled for. XLA refuses them if its own version is older.
 extern const int xla_interface[2];
 
 extern const XlaHandler xla_handlers[];  // ends with a null name

@@ -1,5 +1,5 @@
-// A range shared with a pool that only schedules. To wait for a task that nobody has started can deadlock: the caller
-// claims blocks like every helper, and waits only for blocks that a helper has claimed.
+// Share a range with a thread pool that only schedules. Waiting for a task that no thread has started can deadlock.
+// Therefore the caller claims blocks like every helper, and waits only for blocks that a helper has claimed.
 #pragma once
 
 #include <algorithm>
@@ -45,11 +45,12 @@ class Blocks {
   std::int64_t next_, running_ = 0;
   const std::int64_t end_, block_;
   const Body body_;
-  void* const context_;  // of the caller's frame: read only between a claim and its end, for which the caller waits
+  void* const
+      context_;  // in the caller's frame: read only while a block is claimed, and the caller waits for claimed blocks
 };
 
-// Runs body, which does not throw, over [begin, end) on this thread and at most threads - 1 tasks that `schedule`
-// takes. It may run them at once, at any time later, even after this has returned, or never.
+// Runs body, which must not throw, over [begin, end) on this thread and on at most threads - 1 tasks that are passed to
+// `schedule`. `schedule` may run a task at once, later, after this function has returned, or never.
 template <class Schedule>
 void share(std::int64_t begin, std::int64_t end, std::int64_t grain, std::int64_t threads, Body body, void* context,
            Schedule schedule) {
@@ -62,7 +63,7 @@ void share(std::int64_t begin, std::int64_t end, std::int64_t grain, std::int64_
   try {
     for (std::int64_t i = 1; i < threads; ++i) schedule([blocks] { blocks->work(); });
   } catch (const std::bad_alloc&) {
-    // Those that were scheduled, or this thread alone, do the work: to leave now would take the context from them.
+    // The tasks that were scheduled, or this thread alone, do the work. Returning now would destroy the context in use.
   }
   blocks->work();
   blocks->wait();

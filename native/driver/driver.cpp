@@ -11,7 +11,7 @@
 namespace cosgrad {
 namespace {
 
-// Rows to a block: starting a thread costs some ten microseconds, waking one of a pool's a few.
+// The number of rows in a block. Starting a thread costs about ten microseconds, waking a pool's thread a few.
 std::int64_t grain(const Call& call, std::int64_t n, int operands) {
   const std::int64_t bytes = std::max<std::int64_t>(n * kItemSize[call.dtype] * operands, 64);
   const std::int64_t block = call.threads.pool == split ? 2 << 20 : 512 << 10;
@@ -28,7 +28,7 @@ MutableRows at(char* data, std::int64_t offset, std::int64_t step) {
   return data ? MutableRows{data + offset, step} : MutableRows{};
 }
 
-// Both gradients of rows that nothing broadcasts, or one of them.
+// Computes both gradients, or one of them, of rows that are not broadcast.
 void backward_rows(const Call& call, const Frame& frame, const Operand& x, const Operand& y, const Operand& g,
                    const Operand& gx, const Operand& gy, bool negate, bool skip_zero) {
   const std::int64_t item = kItemSize[call.dtype], n = frame.n();
@@ -52,8 +52,9 @@ void backward_rows(const Call& call, const Frame& frame, const Operand& x, const
   });
 }
 
-// The gradient of an operand that is broadcast: for each of its rows (an owner) the sum over the rows that it meets.
-// Few owners of many rows each are summed in segments, whose number depends on the shape only.
+// Computes the gradient of a broadcast operand: for each of its rows (an owner), the sum over the rows that it meets.
+// If there are few owners with many rows each, the rows are summed in segments. The number of segments depends on the
+// shape only.
 constexpr std::int64_t kUnits = 64;
 constexpr std::int64_t kSumBytes = 64 << 20;
 
@@ -63,7 +64,7 @@ void backward_broadcast(const Call& call, const Frame& frame, const View& shape_
   const auto owned = [&](int i) { return frame.length(shape_x, i) == frame.shape[i]; };
   const Nest owners = frame.nest({&x, &y, &g, &gx}, owned);
   const Nest met = frame.nest({&x, &y, &g}, [&](int i) { return !owned(i); });
-  const bool whole = frame.length(shape_x, frame.axis) != n;  // one element for all of a row
+  const bool whole = frame.length(shape_x, frame.axis) != n;  // one element stands for all of a row
   const std::int64_t count = owners.count(), terms = met.count();
   if (count == 0) return;
 

@@ -1,5 +1,5 @@
-// The operations on whole arrays. Every row, and every sum over the rows of a broadcast operand, is a unit of work
-// whose result depends on its own data and the shape only, not on how the units are shared among threads.
+// The operations on whole arrays. A unit of work is a row, or a sum over the rows of a broadcast operand. Its result
+// depends on its own data and the shape only, not on how the units are shared among threads.
 #pragma once
 
 #include "driver/nest.hpp"
@@ -13,16 +13,16 @@ struct Call {
   Threads threads;
 };
 
-// similarity, distance: contiguous arrays of the broadcast batch shape; nullptr: not wanted.
+// similarity and distance are contiguous arrays of the broadcast batch shape; nullptr means not wanted.
 void forward(const Call& call, const View& x, const View& y, char* similarity, char* distance);
 
-// gx has the shape of x and gy that of y, with strides of their own; g has the batch shape.
+// gx has the shape of x and gy that of y, each with its own strides; g has the batch shape.
 void backward(const Call& call, const View& x, const View& y, const View& g, const View& gx, const View& gy,
               bool negate, bool skip_zero);
 
 void jvp(const Call& call, const View& x, const View& y, const View& dx, const View& dy, char* out, bool negate);
 
-// Without g: x / max(|x|, eps); with g: its vector-Jacobian product.
+// Without g: x / max(|x|, eps). With g: its vector-Jacobian product.
 void normalize(const Call& call, const View& x, const View& g, const View& out);
 
 }  // namespace cosgrad

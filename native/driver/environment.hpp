@@ -1,4 +1,4 @@
-// The floating-point environment of a task: round to nearest, subnormals kept, whatever the host has set.
+// The floating-point environment of a task: round to nearest and keep subnormals, whatever the host has set.
 #pragma once
 
 #include <cstdint>
@@ -9,7 +9,7 @@
 
 namespace cosgrad {
 
-// Sets ours and returns the host's.
+// Sets the core's environment and returns the host's.
 inline std::uint64_t enter_environment() {
 #if defined(__x86_64__)
   constexpr unsigned control = 0xffc0, ours = 0x1f80;  // flushing, rounding, masks, denormals as zero
@@ -26,7 +26,7 @@ inline std::uint64_t enter_environment() {
 #endif
 }
 
-// Sets the host's again; the exceptions that were noted meanwhile are not shown to it.
+// Restores the host's environment. Exceptions that were raised meanwhile are not reported to the host.
 inline void leave_environment([[maybe_unused]] std::uint64_t saved) {
 #if defined(__x86_64__)
   if (_mm_getcsr() != saved) _mm_setcsr(static_cast<unsigned>(saved));

@@ -1,4 +1,5 @@
-// Fresh memory costs more than the arithmetic done in it, because the operating system zeroes it page by page.
+// Large outputs. Writing to fresh memory costs more than the arithmetic, because the operating system zeroes it page by
+// page.
 #pragma once
 
 #include <cstdint>
@@ -11,20 +12,21 @@ namespace cosgrad {
 
 inline constexpr std::int64_t kHugePage = std::int64_t{1} << 21;
 
-// Before the first write to a large output: let its whole huge pages be huge.
+// Asks for huge pages before the first write to a large output.
 inline void advise_huge_pages([[maybe_unused]] void* data, [[maybe_unused]] std::int64_t bytes) {
 #if defined(__linux__) && defined(MADV_HUGEPAGE)
   if (!data || bytes < 2 * kHugePage) return;
   const auto begin = (reinterpret_cast<std::uintptr_t>(data) + kHugePage - 1) & ~std::uintptr_t{kHugePage - 1};
   const auto end =
       (reinterpret_cast<std::uintptr_t>(data) + static_cast<std::uintptr_t>(bytes)) & ~std::uintptr_t{kHugePage - 1};
-  // Advice only: where the kernel declines, nothing changes.
+  // This is advice only: if the kernel declines, nothing changes.
   if (begin < end) (void)madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);
 #endif
 }
 
-// Whether a large output is better written past the caches: where its pages are in use already, so that no zeroing by
-// the system brings them into the caches anyway (measured: a tenth faster there, no gain on fresh pages).
+// Returns whether a large output should be written past the caches. That is faster where its pages are in use already,
+// because then the system does not bring them into the caches by zeroing (measured: a tenth faster there, no gain on
+// fresh pages).
 inline bool worth_streaming([[maybe_unused]] void* data, [[maybe_unused]] std::int64_t bytes) {
 #if defined(__linux__)
   if (!data || bytes < 4 * kHugePage) return false;

@@ -13,21 +13,21 @@ inline constexpr int kMaxOperands = 6;
 
 constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
-// An array as a face describes it; strides in bytes, data == nullptr: absent, or not wanted.
+// An array as a frontend describes it. Strides are in bytes; data == nullptr means absent or not wanted.
 struct View {
   char* data = nullptr;
   int rank = 0;
   std::int64_t shape[kMaxRank] = {}, stride[kMaxRank] = {};
 };
 
-// An array within the broadcast shape: the stride of the row axis, and those of the batch axes.
+// An array within the broadcast shape: the stride of the row axis, and the strides of the batch axes.
 struct Operand {
   char* data = nullptr;
   std::int64_t along = 0;
   std::int64_t stride[kMaxRank] = {};
 };
 
-// Batch axes, outermost first. Axes of length 1 are dropped and neighbours merged where every operand allows it.
+// The batch axes, outermost first. Axes of length 1 are dropped, and neighbours are merged if every operand allows it.
 struct Nest {
   int rank = 0, operands = 0;
   std::int64_t shape[kMaxRank];
@@ -53,8 +53,8 @@ struct Nest {
     return c;
   }
 
-  // Calls run(offsets, steps, length) for consecutive positions [begin, end), each run within the innermost axis and
-  // at most `limit` long; `offsets` and `steps` are in bytes, one per operand.
+  // Calls run(offsets, steps, length) for consecutive positions [begin, end). Each run lies within the innermost axis
+  // and is at most `limit` long. `offsets` and `steps` are in bytes, one per operand.
   template <class F>
   void runs(std::int64_t begin, std::int64_t end, std::int64_t limit, F run) const {
     if (begin >= end) return;  // an empty nest has an axis of length 0
@@ -123,7 +123,7 @@ struct Frame {
     return o;
   }
 
-  // An array of the batch shape, its strides given one per batch axis.
+  // An array of the batch shape, with one stride per batch axis.
   Operand batch_operand(const View& v) const {
     if (v.data && v.rank != rank - 1) throw std::invalid_argument("an array of the batch shape has another rank");
     Operand o;
@@ -145,7 +145,7 @@ struct Frame {
     return o;
   }
 
-  // The batch axes that `keep(i)` wants, i counting in the frame.
+  // The batch axes for which `keep(i)` is true; i counts the axes of the frame.
   template <class Keep>
   Nest nest(std::initializer_list<const Operand*> operands, Keep keep) const {
     Nest all(static_cast<int>(operands.size()));

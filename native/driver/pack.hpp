@@ -1,5 +1,5 @@
-// A kernel sees contiguous rows only. Rows with a stride go through a cache-sized tile, transposed on the way, so that
-// every layout is computed by the same instructions in the same order.
+// Strided access to rows: a kernel sees contiguous rows only. Rows with a stride are copied through a tile that fits in
+// the cache, and are transposed on the way. So every layout is computed by the same instructions in the same order.
 #pragma once
 
 #include <cstring>
@@ -14,15 +14,15 @@ namespace cosgrad {
 inline constexpr std::int64_t kTileBytes = 256 << 10;
 inline constexpr std::int64_t kTileRows = 64;
 
-// The lines of a strided array that the next tile will touch, just behind those of this one: a stride of pages is
-// more than the hardware foresees.
+// Prefetches the lines of a strided array that the next tile will touch, just behind the lines of this tile. Hardware
+// does not predict a stride of pages.
 template <bool write>
 void prefetch_behind(const char* lines, std::int64_t line, std::int64_t count, std::int64_t bytes) {
   for (std::int64_t i = 0; i < count; ++i)
     for (std::int64_t b = bytes; b < 2 * bytes; b += 64) __builtin_prefetch(lines + i * line + b, write);
 }
 
-// `lines` lines of `length` items become `length` lines of `lines` items, in blocks of one register a line.
+// Turns `lines` lines of `length` items into `length` lines of `lines` items, in blocks of one register per line.
 template <class Item, int... k>
 void swap_axes(const char* from, std::int64_t from_line, char* to, std::int64_t to_line, std::int64_t lines,
                std::int64_t length, std::integer_sequence<int, k...>) {
@@ -45,7 +45,7 @@ void swap_axes(const char* from, std::int64_t from_line, char* to, std::int64_t 
                 from + i * from_line + j * std::int64_t{sizeof(Item)}, sizeof(Item));
   };
   const std::int64_t whole_lines = lines / W * W, whole_length = length / W * W;
-  // The longer axis outside: the shorter one is a tile's rows, whose lines stay in the first-level cache.
+  // The longer axis is the outer loop. The shorter axis has a tile's rows, whose lines stay in the first-level cache.
   if (lines > length) {
     for (std::int64_t i = 0; i < whole_lines; i += W)
       for (std::int64_t j = 0; j < whole_length; j += W) block(i, j);
@@ -85,12 +85,12 @@ inline void copy_rows(std::int64_t item, const char* from, std::int64_t from_row
   typed(from, from_row, from_element, to, to_row, to_element, rows, n);
 }
 
-// One operand's rows within a tile: where they lie, or a copy of them where they are not contiguous.
+// The rows of one operand within a tile: the rows themselves, or a copy if they are not contiguous.
 class TileRows {
  public:
   TileRows(const Operand& operand, std::int64_t item, std::int64_t n)
       : operand_(operand), item_(item), n_(n), packed_(operand.data && n > 1 && operand.along != item) {
-    // An odd number of cache lines: rows a power of two apart would all fall into the same few sets.
+    // The step is an odd number of cache lines: rows a power of two apart would all fall into the same few sets.
     step_ = ((n * item + 63) / 64 | 1) * 64;
   }
 
@@ -112,7 +112,7 @@ class TileRows {
     if (!packed_) return {operand_.data + offset, step};
     return {scratch_.get(), step_};
   }
-  // After the kernel has filled what `write` returned.
+  // Copies the tile to its place. To be called after the kernel has filled the rows that `write` returned.
   void finish(std::int64_t offset, std::int64_t step, std::int64_t rows) const {
     if (packed_) copy_rows(item_, scratch_.get(), step_, item_, operand_.data + offset, step, operand_.along, rows, n_);
   }
@@ -124,7 +124,7 @@ class TileRows {
   std::unique_ptr<char[]> scratch_;
 };
 
-// How many rows a tile holds, and room for them: all of a run where nothing is packed.
+// Returns the number of rows of a tile and reserves memory for them: a whole run if nothing is packed.
 template <class... T>
 std::int64_t tile_rows(std::int64_t item, std::int64_t n, T&... rows) {
   std::int64_t limit = INT64_MAX;

@@ -1,4 +1,4 @@
-// The gradients of operands of which every row meets every row of the other: products of matrices, in blocks.
+// The gradients where every row of one operand meets every row of the other: products of matrices, in blocks.
 #pragma once
 
 #include <optional>
@@ -7,14 +7,14 @@
 
 namespace cosgrad {
 
-// The rows and columns of a block of coefficients are multiples of kStep: what is summed a step at a time, step after
-// step, is summed in the same order whatever the blocks are, and whichever operand is called x.
+// The rows and columns of a block of coefficients are multiples of kStep. Terms are summed kStep at a time, so the
+// order of the sum does not depend on the blocks, nor on which operand is called x.
 inline constexpr std::int64_t kMostRows = 4 * kStep, kMostColumns = 16 * kStep;
 static_assert(kBlockRows % kStep == 0 && kBlockColumns % kStep == 0);
-// Longer rows are added up one pair at a time: the sums of kStep of them would fill the memory.
+// Longer rows are added one pair at a time, because the sums of kStep of them would fill the memory.
 inline constexpr std::int64_t kLongest = 1 << 14;
 
-// One operand: its rows, measured, and the sums that make the gradient of `at_hand` of them.
+// One operand: its measured rows, and the sums for the gradient of `at_hand` of them.
 class PairGradient {
  public:
   std::vector<PairRow> rows;
@@ -57,17 +57,17 @@ class PairGradient {
     for (auto& part : along_) std::fill(part.begin(), part.end(), 0);
   }
 
-  // Where the block's sums of k <x, y> go: for row i of the block, and step s of the other's rows.
+  // The place of the block's sum of k <x, y>, for row i of the block and step s of the other operand's rows.
   double* partial(std::int64_t i, std::int64_t s) { return partial_.data() + i * steps_ + s; }
   std::int64_t steps() const { return steps_; }
   void clear_partial() { std::fill(partial_.begin(), partial_.end(), 0); }
-  // The block's rows begin at row `from` of those at hand.
+  // Adds the block's sums. The block's first row is row `from` of the rows at hand.
   void add_partial(std::int64_t from, std::int64_t length, std::int64_t steps) {
     if (!wanted) return;
     kernels().pair_along({along_[0].data() + from, along_[1].data() + from, partial_.data(), length, steps, steps_});
   }
 
-  // Writes the gradients of the `length` rows at hand, which begin at row `from` of all.
+  // Writes the gradients of the `length` rows at hand. The first of them is row `from` of all rows.
   void finish(const Threads& threads, std::int64_t from, std::int64_t length, std::int64_t base) const {
     if (!wanted) return;
     threads.run(length, (1 << 16) / n_ + 1, [&](std::int64_t begin, std::int64_t end) {
@@ -101,14 +101,15 @@ class PairGradient {
   std::vector<double> partial_;
 };
 
-// x: its gradient is wanted, kMostRows rows at a time; y: perhaps, all rows at once.
+// x is the operand whose gradient is wanted, kMostRows rows at a time. y's gradient may be wanted too, for all rows at
+// once.
 struct PairBackward {
   const Call& call;
   std::int64_t n;
   bool negate, skip_zero;
   PairGradient x, y;
   std::int64_t rows = std::min(kMostRows, x.count()), columns = std::min(kMostColumns, y.count());
-  // Zeros, for a tile that is not full reads them all.
+  // Zeros, because a tile that is not full is read as a whole.
   Doubles of_x = Doubles::zeros(ceil_div(rows, kTall) * x_step());
   Doubles of_y = Doubles::zeros(y.wanted ? ceil_div(columns, kTall) * y_step() : 0);
 
@@ -138,7 +139,7 @@ struct PairBackward {
     });
   }
 
-  // A panel of elements to a unit, of all rows of x, or of kMostRows rows of y.
+  // A unit of work is a panel of elements, of all rows of x or of kMostRows rows of y.
   void products(const Threads& threads, std::int64_t i0, std::int64_t height, std::int64_t j0, std::int64_t width) {
     const std::int64_t groups = y.wanted ? ceil_div(width, kMostRows) : 0;
     const std::int64_t work = height * std::min(width, kMostRows) * kBroad;
@@ -186,10 +187,11 @@ struct PairBackward {
         x.clear_partial();
         y.clear_partial();
         coefficients(threads, g, i, height, j, width);
-        threads.run(1, 1, [&](std::int64_t, std::int64_t) {  // in the environment of a task
-          x.add_partial(0, height, ceil_div(width, kStep));
-          y.add_partial(j, width, ceil_div(height, kStep));
-        });
+        threads.run(1, 1,
+                    [&](std::int64_t, std::int64_t) {  // run(), so that the sums are made in the environment of a task
+                      x.add_partial(0, height, ceil_div(width, kStep));
+                      y.add_partial(j, width, ceil_div(height, kStep));
+                    });
         products(threads, i, height, j, width);
       }
       x.finish(threads, i, height, base_gx);
@@ -198,7 +200,7 @@ struct PairBackward {
   }
 };
 
-// Whether the gradients are sums over pairs, and these have been computed.
+// Returns whether the gradients are sums over pairs; if so, computes them.
 inline bool backward_pairs(const Call& call, const Frame& frame, const View& shape_x, const View& shape_y,
                            const Operand& x, const Operand& y, const Operand& g, const Operand& gx, const Operand& gy,
                            bool negate, bool skip_zero) {
@@ -212,7 +214,7 @@ inline bool backward_pairs(const Call& call, const Frame& frame, const View& sha
     PairSide side;
     const Operand& gradient;
     bool whole;
-    int at;  // of its operands in `common`
+    int at;  // the operand's index in `common`
   };
   const Role roles[] = {{{x, left, item, n}, gx, frame.length(shape_x, frame.axis) != n, 0},
                         {{y, right, item, n}, gy, frame.length(shape_y, frame.axis) != n, 1}};
@@ -238,7 +240,8 @@ inline bool backward_pairs(const Call& call, const Frame& frame, const View& sha
     call.threads.run(common.count(), pair_grain(call, 4 * multiplications),
                      [&](std::int64_t begin, std::int64_t end) { work({nullptr}, begin, end); });
   };
-  // Both at once need the sums of all rows of one of them: those of the fewer, if they are small beside the cotangent.
+  // To compute both gradients at once, the sums of all rows of one operand are kept. The operand with fewer rows is
+  // chosen, if its sums are small beside the cotangent.
   const Role &fewer = roles[size_x < size_y ? 0 : 1], &more = roles[size_x < size_y ? 1 : 0];
   const std::int64_t room = std::max<std::int64_t>(64 << 20, size_x * size_y * item / 4);
   if (gx.data && gy.data && fewer.side.count() * n * 16 <= room) {

@@ -1,5 +1,5 @@
-// Operands that are broadcast along different batch axes, as x[:, None] and y[None] are: every row of one meets every
-// row of the other. They are computed in blocks of pairs, and no array of pairs is made but the result.
+// Operands that are broadcast along different batch axes, such as x[:, None] and y[None]: every row of one meets every
+// row of the other. They are computed in blocks of pairs. The result is the only array with one element per pair.
 #pragma once
 
 #include <vector>
@@ -10,14 +10,14 @@
 
 namespace cosgrad {
 
-// Fewer rows than this on a side are no slower one pair at a time.
+// With fewer rows than this on a side, one pair at a time is as fast.
 inline constexpr std::int64_t kLeastPairs = 4;
-// A block of pairs: its sums and a step of its rows stay in the second-level cache.
+// The size of a block of pairs: its sums and one step of its rows stay in the second-level cache.
 inline constexpr std::int64_t kBlockRows = 16 * kTall, kBlockColumns = 8 * kBroad;
 
 inline constexpr std::int64_t kSumDoubles = sizeof(PairSums) / sizeof(double);
 
-// Memory in doubles, at the start of a cache line.
+// An array of doubles that starts at a cache line.
 class Doubles {
  public:
   explicit Doubles(std::int64_t count) : memory_(new (kLine) double[static_cast<std::size_t>(count)]) {}
@@ -45,17 +45,17 @@ struct BlockMemory {
   PairScratch scratch() const { return {tall.get(), broad.get(), reinterpret_cast<PairSums*>(sums.get())}; }
 };
 
-// One operand's part: the rows that are its own, and where they lie in the results and the cotangent.
+// One operand: its rows, and their places in the results and in the cotangent.
 class PairSide {
  public:
-  // The nest counts its rows; its operands are the rows themselves, the results, and what else steps with them.
+  // `nest` counts the operand's rows. Its operands are the rows, the results, and one more array with the same rows.
   PairSide(const Operand& operand, const Nest& nest, std::int64_t item, std::int64_t n)
       : operand_(operand), nest_(nest), item_(item), n_(n) {}
 
   std::int64_t count() const { return nest_.count(); }
   bool packed() const { return n_ > 1 && operand_.along != item_; }
 
-  // Rows [begin, end), `base` bytes on: where they lie, or copies in `memory`, which `room` rows fit into.
+  // Describes rows [begin, end), offset by `base` bytes. Rows that are not contiguous are copied to `memory`.
   void rows(std::int64_t begin, std::int64_t end, std::int64_t base, PairRow* to, char* memory) const {
     const std::int64_t bytes = n_ * item_;
     nest_.runs(begin, end, INT64_MAX, [&](const std::int64_t* at, const std::int64_t* step, std::int64_t length) {
@@ -80,11 +80,11 @@ class PairSide {
   std::int64_t item_, n_;
 };
 
-// Which batch axes belong to x alone, to y alone, and to both (or to none).
+// The batch axes along which only x steps, and those along which only y steps.
 struct PairAxes {
-  bool of_x[kMaxRank] = {}, of_y[kMaxRank] = {};  // by axis of the frame
+  bool of_x[kMaxRank] = {}, of_y[kMaxRank] = {};  // indexed by the axes of the frame
 
-  // `lies(k, i)`: whether operand k (0: x, 1: y) steps along axis i.
+  // `lies(k, i)` tells whether operand k (0: x, 1: y) steps along axis i.
   template <class Lies>
   PairAxes(const Frame& frame, Lies lies) {
     for (int i = 0; i < frame.rank; ++i) {
@@ -95,12 +95,13 @@ struct PairAxes {
   }
 };
 
-// A grain of blocks, given the multiplications of one: some tens of microseconds, or some hundreds to start a thread.
+// Returns the number of blocks of one task, given the multiplications of one block. A task takes some tens of
+// microseconds, or some hundreds if a thread has to be started.
 inline std::int64_t pair_grain(const Call& call, std::int64_t work) {
   return std::max<std::int64_t>((call.threads.pool == split ? 4 << 20 : 1 << 20) / std::max<std::int64_t>(work, 1), 1);
 }
 
-// Whether it has computed what it was asked for.
+// Returns whether the operands form pairs; if so, computes the results.
 inline bool forward_pairs(const Call& call, const Frame& frame, const Operand& x, const Operand& y, const Operand& out,
                           char* similarity, char* distance) {
   const auto batch = [&](int i) { return i < frame.axis ? i : i - 1; };
@@ -112,7 +113,7 @@ inline bool forward_pairs(const Call& call, const Frame& frame, const Operand& x
   const Nest common = frame.nest({&x, &y, &out}, [&](int i) { return !axes.of_x[i] && !axes.of_y[i]; });
   const PairSide of_x(x, left, item, n), of_y(y, right, item, n);
 
-  // Copies of strided rows stay within a megabyte.
+  // Copies of strided rows take at most one megabyte.
   const auto length = [&](const PairSide& side, std::int64_t most) {
     const std::int64_t room = side.packed() ? std::clamp<std::int64_t>((1 << 20) / (n * item), kTall, most) : most;
     return ceil_div(side.count(), ceil_div(side.count(), room));

@@ -41,7 +41,7 @@ std::int32_t split(std::int64_t begin, std::int64_t end, std::int64_t grain, Bod
     body(begin, end, context);
     return 0;
   }
-  // A few blocks for each thread: one that is held up elsewhere does not hold up the call.
+  // Each thread gets a few blocks, so that a thread that is delayed does not delay the call.
   const std::int64_t block = std::max(grain, count / (threads * 8) + 1);
   std::atomic<std::int64_t> next{begin};
   const auto work = [&] {
@@ -56,8 +56,9 @@ std::int32_t split(std::int64_t begin, std::int64_t end, std::int64_t grain, Bod
   try {
     for (std::int64_t i = 1; i < threads; ++i) helpers.emplace_back(work);
   } catch (const std::exception&) {
-    // std::system_error: the system starts no more threads. std::bad_alloc: a thread's state cannot be allocated.
-    // Either way the threads that did start, or this one alone, do the work: unjoined threads must not be destroyed.
+    // std::system_error: the system starts no more threads. std::bad_alloc: a thread's state cannot be allocated. In
+    // both cases the threads that did start, or this one alone, do the work. Destroying an unjoined thread would end
+    // the process.
   }
   work();
   for (auto& helper : helpers) helper.join();

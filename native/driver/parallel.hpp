@@ -1,4 +1,4 @@
-// Threads are lent: a host's pool, or the core's own splitter, which keeps none alive between calls.
+// Threads: those of the host's pool, or those of the core's own splitter, which keeps no thread between calls.
 #pragma once
 
 #include <atomic>
@@ -15,17 +15,17 @@ using Body = void (*)(std::int64_t begin, std::int64_t end, void* context);
 // The signature of libtorch's torch_parallel_for.
 using Pool = std::int32_t (*)(std::int64_t begin, std::int64_t end, std::int64_t grain, Body body, void* context);
 
-// Runs body over [0, count) in blocks of at least `grain`, on as many threads as the process's CPU affinity and
-// COSGRAD_NUM_THREADS allow, started here and joined here. The result of a block may not depend on the blocks.
+// Runs body over [begin, end) in blocks of at least `grain`. It uses as many threads as the CPU affinity of the process
+// and COSGRAD_NUM_THREADS allow, and starts and joins them here. The result must not depend on the blocks.
 std::int32_t split(std::int64_t begin, std::int64_t end, std::int64_t grain, Body body, void* context);
 
-// Throws std::invalid_argument where COSGRAD_NUM_THREADS is not a positive number.
+// Throws std::invalid_argument if COSGRAD_NUM_THREADS is not a positive number.
 int thread_limit();
 
 struct Threads {
   Pool pool = split;  // nullptr: serial
 
-  // f(begin, end) over [0, count); an exception in any block is thrown here, once all have ended.
+  // Calls f(begin, end) over [0, count). An exception in a block is thrown here after all blocks have ended.
   template <class F>
   void run(std::int64_t count, std::int64_t grain, F&& f) const {
     if (count <= 0) return;

@@ -1,6 +1,6 @@
-// Error-free transformations and double-double arithmetic, for one double or for eight lanes.
-// Knuth's TwoSum and Dekker's FastTwoSum and TwoProduct: T. Ogita, S. M. Rump, S. Oishi, "Accurate sum and dot
-// product", SIAM J. Sci. Comput. 26 (2005). The compiler may not contract or reassociate anything in here.
+// Error-free transformations and double-double arithmetic, for one double or for eight lanes. Knuth's TwoSum and
+// Dekker's FastTwoSum and TwoProduct: T. Ogita, S. M. Rump, S. Oishi, "Accurate sum and dot product", SIAM J. Sci.
+// Comput. 26 (2005). The compiler must not contract or reassociate anything in this file.
 #pragma once
 
 #include "kernel/storage.hpp"
@@ -40,8 +40,9 @@ COSGRAD_INLINE T split_product_error(T a, T b, T product, T splitter) {
   return ((a1 * b1 - product) + a1 * b2 + a2 * b1) + a2 * b2;
 }
 
-// a b = hi + lo: lo is what one fused operation returns, exact unless it underflows. Without such an operation the
-// parts of a split product would underflow differently below this, and the C library's fma takes over.
+// Returns a b = hi + lo. lo is the result of one fused operation, exact unless it underflows. Without a fused
+// instruction the product is split. Below kLeastSplit the parts of a split product would underflow differently, so the
+// C library's fma computes lo.
 inline constexpr double kLeastSplit = 0x1p-900;
 
 COSGRAD_INLINE Pair<double> two_product(double a, double b) {
@@ -50,7 +51,7 @@ COSGRAD_INLINE Pair<double> two_product(double a, double b) {
   return {p, split_product_error(a, b, p, 0x1p27 + 1)};
 }
 
-// Out of line, as it is rare.
+// Not inlined, because it is rarely called.
 [[gnu::noinline, maybe_unused]] static Lanes library_product_error(const Lanes& a, const Lanes& b, const Lanes& p) {
   Lanes e{};
   for (int k = 0; k < kLanes; ++k) set(e, k, __builtin_fma(get(a, k), get(b, k), -get(p, k)));
@@ -70,8 +71,8 @@ COSGRAD_INLINE Pair<Lanes> two_product(Lanes a, Lanes b) {
 
 COSGRAD_INLINE DD operator-(DD a) { return {-a.hi, -a.lo}; }
 
-// Each operation below is within a few 2^-104 of the exact one, relative; sums relative to |a| + |b| only where the
-// low parts cancel too, which `operator+` prevents by keeping both errors.
+// The relative error of each operation below is a few 2^-104. A sum is relative to |a| + |b| only if the low parts
+// cancel too, which `operator+` prevents by keeping both errors.
 COSGRAD_INLINE DD operator+(DD a, DD b) {
   DD s = two_sum(a.hi, b.hi);
   const DD t = two_sum(a.lo, b.lo);
@@ -80,7 +81,7 @@ COSGRAD_INLINE DD operator+(DD a, DD b) {
 }
 COSGRAD_INLINE DD operator-(DD a, DD b) { return a + -b; }
 
-// The cross terms are added first: a b and b a are the same bits.
+// The cross terms are added first, so that a b and b a have the same bits.
 COSGRAD_INLINE DD operator*(DD a, DD b) {
   const DD p = two_product(a.hi, b.hi);
   return fast_two_sum(p.hi, p.lo + (a.hi * b.lo + a.lo * b.hi));
@@ -102,7 +103,7 @@ COSGRAD_INLINE DD sqrt(DD a) {
   return fast_two_sum(s, r.hi / (2 * s));
 }
 
-// The sum of eight lanes, always in the same order.
+// Returns the sum of eight lanes, always added in the same order.
 COSGRAD_INLINE DD total(const Pair<Lanes>& lanes) {
   double hi[kLanes], lo[kLanes];
   to_array(lanes.hi, hi);
@@ -119,7 +120,7 @@ COSGRAD_INLINE DD total(const Pair<Lanes>& lanes) {
   return two_sum(hi[0], lo[0]);
 }
 
-// A double-double with an exponent of its own, m 2^e, so that nothing over- or underflows between a row and its result.
+// A double-double with its own exponent, m 2^e: nothing overflows or underflows between a row and its result.
 struct Scaled {
   DD m;
   int e;
@@ -176,7 +177,7 @@ COSGRAD_INLINE Scaled sqrt(Scaled a) {
   return scaled(sqrt(DD{a.m.hi * f, a.m.lo * f}), (a.e - odd) / 2);
 }
 
-// m 2^e below the normal numbers: rounded once, by integers, with a sticky bit for what is below m.hi.
+// Rounds m 2^e below the normal numbers once, with integers. A sticky bit stands for the bits below m.hi.
 inline double rounded_subnormal(DD m, int e) {
   const int drop = kMinExponent - e;
   if (drop > 53) return __builtin_copysign(0, m.hi);

@@ -1,4 +1,4 @@
-// Compiled once per instruction set, with COSGRAD_ISA its name and COSGRAD_TABLE the table that it fills.
+// The table of kernels. It is compiled once per instruction set: COSGRAD_ISA is its name, COSGRAD_TABLE the table.
 #include "kernel/pairs.hpp"
 #include "kernel/table.hpp"
 
@@ -78,7 +78,7 @@ void add_sums(char* sum, const char* other, std::int64_t n) {
   for (std::int64_t i = 0; i < n; ++i) onto.add(i, {from[i], sizeof(S) == 8 ? from[n + i] : 0});
 }
 
-// Infinity minus infinity is a NaN whose sign depends on the instruction.
+// The sign of the NaN that infinity minus infinity gives depends on the instruction, so this NaN is replaced.
 double canonical(double a) { return a == a ? a : quiet_nan(); }
 
 template <class S>

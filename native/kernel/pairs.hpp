@@ -1,4 +1,4 @@
-// Blocks of pairs: every row of x with every row of y. What depends on one row is found once; narrow rows are widened
+// Blocks of pairs: every row of x with every row of y. Quantities of one row are computed once. Narrow rows are widened
 // once per block and multiplied in tiles.
 #pragma once
 
@@ -39,8 +39,8 @@ void measure(PairRow* rows, std::int64_t count, std::int64_t n, double eps) {
   }
 }
 
-// Elements [from, from + length) of up to W rows as doubles, element by element, zeros behind the ends; rows that are
-// not finite are zeros too: what they do to others is decided elsewhere.
+// Copies elements [from, from + length) of up to W rows to `to` as doubles, element by element, with zeros behind the
+// ends. Rows that are not finite are copied as zeros; their effect on results is handled by the callers.
 template <int W, class S>
 void pack(const PairRow* rows, std::int64_t count, std::int64_t from, std::int64_t length, double* to) {
   for (int top = 0; top < W; top += kLanes)
@@ -56,7 +56,7 @@ void pack(const PairRow* rows, std::int64_t count, std::int64_t from, std::int64
     }
 }
 
-// <x, y> of every pair, in tiles: a panel of kBroad rows of y after the other.
+// Computes <x, y> of every pair, in tiles: one panel of kBroad rows of y after the other.
 template <class S>
 void pair_sums(const PairBlock& b, std::int64_t chain) {
   const std::int64_t tiles = ceil_div(b.rows, kTall), panels = ceil_div(b.columns, kBroad);
@@ -76,7 +76,8 @@ void pair_sums(const PairBlock& b, std::int64_t chain) {
   }
 }
 
-// visit(row of x, up to kBroad rows of y, how many, their inverse norms, the sums of their pairs), for all tiles.
+// Calls visit(row of x, up to kBroad rows of y, their number, their inverse norms, the sums of their pairs) for all
+// tiles.
 template <class Visit>
 void for_tile_rows(const PairBlock& b, Visit visit) {
   const std::int64_t tiles = ceil_div(b.rows, kTall);
@@ -92,13 +93,13 @@ void for_tile_rows(const PairBlock& b, Visit visit) {
   }
 }
 
-// How far a similarity by tiles, and 1 minus it, may be from a row's own. Of <x, y>: here kStep terms are added
-// plainly, there 8, with errors of 2^-53 of sums that are at most |x||y|; the squares are the same bits; the handful
-// of roundings that make a quotient, and their difference from 1, are of numbers of at most 1. Together below
-// (64 + 8 + 16) 2^-53.
+// The largest difference between a similarity (or 1 minus it) computed by tiles and by the row kernel. In <x, y> the
+// tiles add kStep terms plainly and the row kernel adds 8, each addition with an error of 2^-53 of a sum of at most
+// |x||y|. The squares have the same bits. The few roundings of the quotient and of 1 - S are of numbers of at most 1.
+// The total is below (64 + 8 + 16) 2^-53.
 inline constexpr double kDoubt = (kStep + 32) * 0x1p-53;
 
-// Whether all numbers within kDoubt of a round to the same one.
+// Returns whether all numbers within kDoubt of a round to the same number.
 template <class S>
 COSGRAD_INLINE bool same_rounding(double a, S& rounding) {
   S other;
@@ -106,7 +107,7 @@ COSGRAD_INLINE bool same_rounding(double a, S& rounding) {
     rounding = static_cast<float>(a - kDoubt);
     other = static_cast<float>(a + kDoubt);
   } else {
-    // Between the next float below and the next above, all within; where signs differ nothing is the same.
+    // The next float below and the next float above bound the interval. If their signs differ, the roundings differ.
     const auto u = bit_cast<std::uint32_t>(static_cast<float>(a - kDoubt));
     const auto v = bit_cast<std::uint32_t>(static_cast<float>(a + kDoubt));
     rounding = halved<S>((u < v ? u : v) - 1);
@@ -125,12 +126,13 @@ void pair_value(const PairValues& t, const PairRow& x, const PairRow& y) {
   if (t.distance) std::memcpy(t.distance + x.out + y.out, &d, sizeof d);
 }
 
-// The bits of the row kernel: where the sum by tiles leaves no doubt how its result rounds, that, else the row's own.
+// Computes values with the bits of the row kernel. If the sum by tiles decides the rounding, it is used; else the row
+// kernel computes the pair.
 template <class S>
 void pair_values(const PairValues& t) {
   const PairBlock& b = t.block;
   if constexpr (sizeof(S) == 8) {
-    for (std::int64_t i = 0; i < b.rows; i += kTall)  // rows of x that stay in a cache while those of y pass
+    for (std::int64_t i = 0; i < b.rows; i += kTall)  // rows of x stay in the cache while the rows of y pass
       for (std::int64_t j = 0; j < b.columns; ++j)
         for (std::int64_t k = i; k < b.rows && k < i + kTall; ++k) pair_value<S>(t, b.x[k], b.y[j]);
   } else {
@@ -155,8 +157,8 @@ void pair_values(const PairValues& t) {
   }
 }
 
-// dS/dx summed over its pairs: sum over y of k y, less (sum of k <x, y>) / <x, x> times x. A row that is not finite
-// makes every k that it meets NaN, unless its pair is skipped.
+// Computes the coefficients k of the gradient. dS/dx summed over pairs is the sum over y of k y, minus (sum of k <x,
+// y>) / <x, x> times x. A row that is not finite makes every k of its pairs NaN, unless the pair is skipped.
 template <class S>
 void pair_coefficients(const PairCoefficients& t) {
   const PairBlock& b = t.block;
@@ -214,7 +216,7 @@ inline void pair_along(const PairAlong& t) {
 template <class S>
 void pair_gradient(const PairRow& r, std::int64_t n, double along, double along_low, const PairSums* sums,
                    std::int64_t step, int row, double* sum) {
-  const bool constant = r.clamped || r.p == 0 || !is_finite(r.p);  // then S has no part in it
+  const bool constant = r.clamped || r.p == 0 || !is_finite(r.p);  // then S does not enter the gradient
   const SplitFactor f(constant ? 0 : NarrowRow<S>::slope({along, along_low}, {r.p, r.p_low}));
   const auto x = row_of<S>(r);
   for (std::int64_t i = 0; i < n; i += kLanes, sums += i % kBroad ? 0 : step) {
@@ -223,7 +225,7 @@ void pair_gradient(const PairRow& r, std::int64_t n, double along, double along_
     const std::int64_t count = n - i < kLanes ? n - i : kLanes;
     const Lanes a = constant ? Lanes{} : count < kLanes ? x.some(i, count) : x.at(i);
     to_array(f.residual(a, load(hi)), values);
-    // Beyond double's range the errors are NaN where the sum is infinite.
+    // If a sum is infinite, its error term is NaN and is ignored.
     for (int k = 0; k < count; ++k) sum[i + k] = is_finite(hi[k]) ? values[k] + lo[k] : hi[k];
   }
 }

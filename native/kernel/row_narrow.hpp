@@ -1,5 +1,5 @@
-// One row of float16, bfloat16 or float32: products of two such numbers are exact in double, and no sum of their
-// squares leaves double's range.
+// One row of float16, bfloat16 or float32. Products of two such numbers are exact in double, and sums of their squares
+// stay within double's range.
 #pragma once
 
 #include "kernel/sinks.hpp"
@@ -7,14 +7,14 @@
 
 namespace cosgrad::inline COSGRAD_ISA {
 
-// Above this similarity the distance is taken from the residual: 1 - S has lost 10 bits there, of some 50.
+// Above this similarity the distance is computed from the residual, because 1 - S has lost 10 of its 50 bits there.
 inline constexpr double kNearlyParallel = 1 - 0x1p-10;
 
 COSGRAD_INLINE bool is_finite(double a) { return a - a == 0; }
 
 inline double quiet_nan() { return __builtin_nan(""); }
 
-// a = high + low with 29 bits in high: both times a float are exact in double.
+// a = high + low with 29 bits in high. The products of both parts with a float are exact in double.
 struct SplitFactor {
   Lanes high, low;
   COSGRAD_INLINE explicit SplitFactor(double a) {
@@ -23,7 +23,7 @@ struct SplitFactor {
     high = broadcast(-h);
     low = broadcast(h - a);
   }
-  // y - a x, with two roundings of the running difference.
+  // Returns y - a x, with two roundings of the running difference.
   COSGRAD_INLINE Lanes residual(Lanes x, Lanes y) const {
     return add_exact_product(low, x, add_exact_product(high, x, y));
   }
@@ -37,7 +37,7 @@ struct NarrowRow {
     double similarity, distance;
   };
 
-  // |x| below eps, decided with four doubles where p is too close to say.
+  // Returns whether |x| is below eps. If p is too close to eps^2, four doubles decide.
   static bool clamped(const R& x, std::int64_t n, double p, double eps) {
     const double e = eps * eps;
     if (p == 0 || !is_finite(e)) return eps > 0;
@@ -45,17 +45,17 @@ struct NarrowRow {
     return square_minus(x, n, eps).m.hi < 0;
   }
 
-  // 1 - |x| / eps where |x| < eps, else 0: no digit is lost where they nearly agree.
+  // Returns 1 - |x| / eps if |x| < eps, else 0. No digit is lost where both are nearly equal.
   static double shortfall(const R& x, std::int64_t n, double p, double eps) {
     const Scaled gap = square_minus(x, n, eps);
     if (!(gap.m.hi < 0)) return 0;
     return rounded(-gap) / (eps * (eps + __builtin_sqrt(p)));
   }
 
-  // The mantissa of a norm: what scaling by a power of two leaves as it was.
+  // Returns the mantissa of a norm's square, which scaling the row by a power of two does not change.
   static double mantissa_of_square(double p) { return power_of_two(-(exponent(p) & ~1)) * p; }
 
-  // Which of two vectors comes first must not depend on what they are called, nor on their scale.
+  // Orders two vectors. The order must not depend on which of them is called x, nor on their scale.
   static bool goes_first(const R& x, const R& y, std::int64_t n, double p, double q) {
     const double a = mantissa_of_square(p), b = mantissa_of_square(q);
     if (a != b) return a < b;
@@ -67,7 +67,7 @@ struct NarrowRow {
     return true;
   }
 
-  // D = <r,r> / (q (1 + S)), r the part of y that x does not explain.
+  // Returns D = <r,r> / (q (1 + S)), where r is the part of y that is orthogonal to x.
   static double residual_distance(R x, R y, std::int64_t n, double p, double q, double d, double similarity) {
     if (!goes_first(x, y, n, p, q)) {
       const R t = x;
@@ -93,7 +93,7 @@ struct NarrowRow {
         x, y);
     double square = rr.total().hi;
     const double explained = rx.total().hi;
-    // The rounding of d / p left <r,x> / p of x in r.
+    // Because d / p was rounded, r still contains <r,x> / p of x.
     const double left = explained / p;
     if (square > 4 * left * explained) {
       square -= left * explained;
@@ -119,7 +119,7 @@ struct NarrowRow {
     return values(x, y, n, sum.p.hi, sum.q.hi, sum.d.hi, eps, distance);
   }
 
-  // Of two rows whose squares are known: the same bits.
+  // The same for two rows whose squares are known, with the same bits.
   static Values values(const R& x, const R& y, std::int64_t n, DD p, DD q, double eps, bool distance) {
     if (!is_finite(p.hi) || !is_finite(q.hi)) return {quiet_nan(), quiet_nan()};
     if (p.hi == 0 || q.hi == 0) return {0, 1};
@@ -139,19 +139,19 @@ struct NarrowRow {
     return {s, full * (1 - t) + t};
   }
 
-  // max(|x|, eps) max(|y|, eps)
+  // Returns max(|x|, eps) max(|y|, eps).
   COSGRAD_INLINE static double norms(double p, double q, bool cx, bool cy, double eps) {
     if (!cx && !cy) return __builtin_sqrt(p * q);
     return (cx ? eps : __builtin_sqrt(p)) * (cy ? eps : __builtin_sqrt(q));
   }
 
-  // d / p, rounded once: its error is multiplied by x_i / |x| in the gradient.
+  // Returns d / p, rounded once. In the gradient its error is multiplied by x_i / |x|.
   COSGRAD_INLINE static double slope(DD d, DD p) { return (d / p).hi; }
 
-  // g / (A B), where A B may leave double's range though its factors do not.
+  // Returns g / (A B). A B may leave double's range although A and B do not.
   static double quotient(double g, double p, double q, bool cx, bool cy, double eps) {
     if (!cx && !cy) return g / __builtin_sqrt(p * q);
-    const double k = g / eps / (cx && cy ? eps : __builtin_sqrt(cx ? q : p));  // the same with x and y exchanged
+    const double k = g / eps / (cx && cy ? eps : __builtin_sqrt(cx ? q : p));  // symmetric in x and y
     return is_finite(k) ? k : __builtin_copysign(__DBL_MAX__, g);
   }
 
@@ -194,7 +194,7 @@ struct NarrowRow {
     if (dx) along(*dx, fx, x, y);
     if (dy) along(*dy, fy, y, x);
     const double total = j.total().hi;
-    if (zero || total == 0) return total * 0;  // NaN where a direction is not finite
+    if (zero || total == 0) return total * 0;  // NaN if a direction is not finite
     return total * quotient(1, p, q, cx, cy, eps);
   }
 

@@ -1,5 +1,5 @@
-// One row of float64, in double-double. Rows whose squares leave double's range are summed scaled by a power of two,
-// and their gradients taken element by element with an exponent beside every number.
+// One row of float64, in double-double. Rows whose squares leave double's range are scaled by a power of two before
+// they are summed. Their gradients are computed element by element, with an exponent beside every number.
 #pragma once
 
 #include "kernel/row_narrow.hpp"
@@ -13,10 +13,10 @@ struct WideRow {
     double similarity, distance;
   };
 
-  // Within these bounds no square that matters, nor its rounding error, leaves double's range.
+  // Within these bounds, squares that affect the result and their rounding errors stay within double's range.
   static bool safe(DD p) { return p.hi >= 0x1p-400 && p.hi <= 0x1p900; }
 
-  // The largest magnitude of a row; not finite where one of its elements is not.
+  // Returns the largest magnitude of a row. It is not finite if an element is not finite.
   static double largest(const R& x, std::int64_t n) {
     std::uint64_t most = 0;
     for (std::int64_t i = 0; i < n; ++i) {
@@ -26,14 +26,14 @@ struct WideRow {
     return bit_cast<double>(most);
   }
 
-  // The sums of x 2^-ex and y 2^-ey. `plain`: both exponents are 0 and no scaling is needed anywhere.
+  // The sums of x 2^-ex and y 2^-ey. `plain` means that both exponents are 0 and nothing has to be scaled.
   struct Stats {
     Sums sum;
     int ex = 0, ey = 0;
     bool plain = true, finite = true;
 
     Stats(const R& x, const R& y, std::int64_t n) : Stats(x, y, n, sums<DoubleDoubleSum>(x, y, n)) {}
-    // Of two rows whose squares are known: the same bits.
+    // The same for two rows whose squares are known, with the same bits.
     Stats(const R& x, const R& y, std::int64_t n, DD p, DD q)
         : Stats(x, y, n, {p, q, safe(p) && safe(q) ? dot<DoubleDoubleSum>(x, y, n) : DD{}}) {}
     Stats(const R& x, const R& y, std::int64_t n, Sums plain_sums) : sum(plain_sums) {
@@ -48,14 +48,14 @@ struct WideRow {
       if (ex != 0 || ey != 0) sum = sums<DoubleDoubleSum>(ScaledRow(x.data, ex), ScaledRow(y.data, ey), n);
     }
     bool zero() const { return sum.p.hi == 0 || sum.q.hi == 0; }
-    // Whether every derivative is 0 by rule.
+    // Returns whether every derivative is 0 by rule.
     bool flat(double eps) const { return (eps == 0 && zero()) || !is_finite(eps); }
     Scaled p() const { return scaled(sum.p, 2 * ex); }
     Scaled q() const { return scaled(sum.q, 2 * ey); }
     Scaled d() const { return scaled(sum.d, ex + ey); }
   };
 
-  // |x|^2 - eps^2, exactly enough where they are too close for double-double to say.
+  // Returns |x|^2 - eps^2. If both are too close for double-double, four doubles are used.
   static Scaled beyond(const R& x, std::int64_t n, Scaled p, int e, double eps) {
     const Scaled square = scaled(eps) * scaled(eps);
     const Scaled gap = p - square;
@@ -98,7 +98,7 @@ struct WideRow {
     return true;
   }
 
-  // y - c x, keeping every rounding error: relative to the difference itself.
+  // Returns y - c x. Every rounding error is kept, so the result is accurate relative to the difference itself.
   COSGRAD_INLINE static Pair<Lanes> residual(DD c, Lanes x, Lanes y) {
     const auto h = two_product(broadcast(c.hi), x), f = two_product(broadcast(c.lo), x);
     const auto s1 = two_sum(y, -h.hi);
@@ -107,7 +107,7 @@ struct WideRow {
     return two_sum(s3.hi, ((s1.lo + s2.lo) + s3.lo) - f.lo);
   }
 
-  // <r,r> / q
+  // Returns <r,r> / q.
   template <class RR>
   static Scaled residual_square(const RR& x, const RR& y, std::int64_t n, DD p, DD q, DD d) {
     const DD c = d / p;
@@ -131,7 +131,7 @@ struct WideRow {
         x, y);
     DD square = rr.total();
     const DD explained = rx.total();
-    // The rounding of d / p left <r,x> / p of x in r.
+    // Because d / p was rounded, r still contains <r,x> / p of x.
     const DD left = explained / p;
     if (square.hi > 4 * left.hi * explained.hi) {
       square = square - left * explained;
@@ -181,7 +181,8 @@ struct WideRow {
     return {similarity, rounded(full * (scaled(1) - t) + t)};
   }
 
-  // k (y - c x), element by element: `fast` where nothing can leave double's range, with the exponents kept elsewhere.
+  // Computes k (y - c x) element by element. `fast` means that nothing can leave double's range; otherwise exponents
+  // are kept separately.
   struct ScaledResidual {
     Scaled k, c;
     DD fast_k, fast_c;
@@ -249,7 +250,7 @@ struct WideRow {
         [] {}, x, y);
   }
 
-  // sum u_i k (to_i - c from_i)
+  // Returns the sum of u_i k (to_i - c from_i).
   static Scaled directional(const R& u, const R& from, const R& to, std::int64_t n, const ScaledResidual& f) {
     const double most = largest(u, n);
     if (most == 0) return {};
@@ -266,7 +267,7 @@ struct WideRow {
           },
           [&]() COSGRAD_BODY { j.flush(); }, from, to, u);
       const DD total = j.total();
-      // Small products may have underflowed, unless there were none.
+      // Small products may have underflowed, unless all residuals are zero.
       if (__builtin_fabs(total.hi) > 0x1p-600 || all_between(rest, 0, 0)) return scaled(total) * f.k;
     }
     Scaled j{};

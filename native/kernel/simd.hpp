@@ -1,6 +1,6 @@
-// Eight doubles, whatever the width of a register: the same lanes, combined in the same order, on every instruction
-// set, so that every instruction set returns the same bits. Everything below the kernel table lives in a namespace
-// named after its instruction set: the linker must never merge code compiled for two of them.
+// Eight doubles, for any width of a register. Every instruction set combines the same lanes in the same order, so
+// all return the same bits. All code below the kernel table is in a namespace named after its instruction set, because
+// the linker must never merge code that was compiled for two of them.
 #pragma once
 
 #include <cstdint>
@@ -16,8 +16,8 @@
 #define COSGRAD_ISA baseline
 #endif
 
-// For inner loops and their lambdas: left to itself, a compiler calls them and passes vectors through memory. Under a
-// sanitizer that is fine, and saves minutes of compiling.
+// For inner loops and their lambdas. Compilers do not always inline them, and a call passes vectors through memory.
+// Under a sanitizer they are not forced inline, which saves minutes of compile time.
 #if defined(COSGRAD_SANITIZED)
 #define COSGRAD_INLINE inline
 #define COSGRAD_BODY
@@ -90,7 +90,7 @@ COSGRAD_INLINE Part fused_multiply_subtract([[maybe_unused]] Part a, [[maybe_unu
 #endif
 }
 
-// a b + c where a b is exact in double: fused or not, the same bits.
+// Returns a b + c where a b is exact in double. A fused operation and two separate ones give the same bits.
 COSGRAD_INLINE Part add_exact_product(Part a, Part b, Part c) {
 #if defined(__AVX512F__)
   return _mm512_fmadd_pd(a, b, c);
@@ -114,7 +114,7 @@ COSGRAD_INLINE Lanes magnitude(Lanes a) {
 
 COSGRAD_INLINE void to_array(Lanes a, double* out) { std::memcpy(out, &a, sizeof a); }
 
-// Whether every magnitude is in [least, most] (NaN is not).
+// Returns whether every magnitude is in [least, most]; false for NaN.
 COSGRAD_INLINE bool all_between(Lanes magnitude, double least, double most) {
 #if defined(__AVX512F__)
   const __m512d m = magnitude.part[0];

@@ -1,4 +1,4 @@
-// Where a gradient goes: nowhere, into its row, or onto a wider row that sums over the rows of a broadcast operand.
+// The destination of a gradient: none, its row, or a wider row that sums over the rows of a broadcast operand.
 #pragma once
 
 #include "kernel/doubledouble.hpp"
@@ -39,7 +39,7 @@ struct IntoRow {
   }
 };
 
-// A row of doubles (narrow storage), or two: the high parts and the low parts (double).
+// A row of doubles (narrow storage), or two rows with the high parts and the low parts (double).
 template <class S>
 struct OntoSum {
   static constexpr bool kWanted = true;
@@ -70,7 +70,7 @@ struct OntoSum {
     if constexpr (sizeof(S) == 8) {
       const DD s = DD{sum[i], sum[n + i]} + v;
       const double plain = sum[i] + v.hi;
-      // Beyond double's range the errors are NaN where the sum is infinite.
+      // If a sum is infinite, its error term is NaN and is ignored.
       sum[i] = plain - plain == 0 ? s.hi : plain;
       sum[n + i] = plain - plain == 0 ? s.lo : 0;
     } else {

@@ -1,4 +1,4 @@
-// The four storage types: exact widening to double on load, one rounding on store.
+// The four storage types. A load widens to double exactly; a store rounds once.
 #pragma once
 
 #include "kernel/simd.hpp"
@@ -18,7 +18,7 @@ using I32x8 = std::int32_t __attribute__((vector_size(32)));
 using U16x8 = std::uint16_t __attribute__((vector_size(16)));
 using PartF32 = float __attribute__((vector_size(kWidth * 4)));
 
-// GCC converts whole vectors in halves where it is left to itself.
+// GCC converts whole vectors in two halves unless the code splits them itself.
 COSGRAD_INLINE Part widen_part(PartF32 a) {
 #if defined(__AVX512F__)
   return _mm512_cvtps_pd(a);
@@ -72,7 +72,7 @@ COSGRAD_INLINE To bit_cast(const From& from) {
   return to;
 }
 
-// Rounding to nearest even by integers; the vector and the scalar store share them.
+// Rounding to nearest even with integers, for the vector store and the scalar store.
 
 template <class U, class F>
 COSGRAD_INLINE U select(F condition, U a, U b) {
@@ -92,7 +92,7 @@ template <class F, class U>
 COSGRAD_INLINE U float16_bits(U u) {
   const U sign = (u >> 16) & 0x8000u;
   const U a = u & 0x7fffffffu;
-  // 0.5 + a rounds a to the spacing of float16's subnormals, 2^-24, and leaves the multiple in the low bits.
+  // 0.5 + a rounds a to 2^-24, the spacing of float16's subnormals. The low bits then hold the multiple of it.
   const U subnormal = bit_cast<U>(bit_cast<F>(a) + 0.5f) - 0x3f000000u;
   const U normal = (a - 0x38000000u + 0xfffu + ((a >> 13) & 1u)) >> 13;
   U r = select<U>(a < 0x38800000u, subnormal, normal);
@@ -105,7 +105,7 @@ template <class F, class U>
 COSGRAD_INLINE F float16_value(U bits) {
   const U sign = (bits & 0x8000u) << 16;
   const U a = (bits & 0x7fffu) << 13;
-  // Multiplying by 2^112 rebiases the exponent and normalises subnormals, exactly.
+  // Multiplying by 2^112 rebiases the exponent and normalises subnormals. It is exact.
   const U finite = bit_cast<U>(F(bit_cast<F>(a) * 0x1p112f));
   return bit_cast<F>(U(select<U>(a >= 0x0f800000u, a | 0x7f800000u, finite) | sign));
 }
@@ -175,7 +175,7 @@ COSGRAD_INLINE void store(Float16* p, const Lanes& a) {
   std::memcpy(p, &v, sizeof v);
 }
 
-// Past the caches, where the platform has such a store; p is aligned to eight elements.
+// Stores past the caches if the platform has such a store. p must be aligned to eight elements.
 template <class S>
 COSGRAD_INLINE void store_streaming(S* p, const Lanes& a) {
 #if defined(__AVX2__)
@@ -192,14 +192,14 @@ COSGRAD_INLINE void store_streaming(S* p, const Lanes& a) {
 #endif
 }
 
-// What was streamed is seen by other threads only after this.
+// Makes streamed stores visible to other threads. They are not visible before.
 inline void finish_streaming() {
 #if defined(__AVX2__)
   _mm_sfence();
 #endif
 }
 
-// The first `count` < 8 elements; the others read as 0, which changes no sum.
+// Loads the first `count` < 8 elements. The others are 0, which changes no sum.
 template <class S>
 COSGRAD_INLINE Lanes load_some(const S* p, std::int64_t count) {
   S some[kLanes] = {};
@@ -214,7 +214,7 @@ COSGRAD_INLINE void store_some(S* p, std::int64_t count, const Lanes& a) {
   std::memcpy(p, some, static_cast<std::size_t>(count) * sizeof(S));
 }
 
-// double to float, truncated to odd: a second rounding to 8 or 11 bits then is as good as the first.
+// Rounds double to float, to odd. A second rounding to 8 or 11 bits is then as good as a single one.
 COSGRAD_INLINE float round_to_odd(double a) {
   const float f = static_cast<float>(a);
   const auto bits = bit_cast<std::uint32_t>(f);
@@ -224,7 +224,7 @@ COSGRAD_INLINE float round_to_odd(double a) {
   return bit_cast<float>(away ? bits + 1 : bits - 1);
 }
 
-// The float with these bits, in half its bits.
+// Rounds the float with these bits to a 16-bit type.
 template <class S>
 COSGRAD_INLINE S halved(std::uint32_t u) {
   if constexpr (__is_same(S, BFloat16))

@@ -1,12 +1,12 @@
-// The three sums of a row, p = <x,x>, q = <y,y>, d = <x,y>, in one sweep, to twice the precision of a double.
+// The three sums of a row, p = <x,x>, q = <y,y>, d = <x,y>, in one sweep and with twice the precision of a double.
 #pragma once
 
 #include "kernel/doubledouble.hpp"
 
 namespace cosgrad::inline COSGRAD_ISA {
 
-// A sum of products that are exact in double. A lane adds kChain of them plainly, at most (kChain - 1) roundings of
-// 2^-53, and then empties into a TwoSum pair: the error does not grow with the length of the row.
+// A sum of products that are exact in double. A lane adds kChain of them plainly, with at most kChain - 1 roundings of
+// 2^-53, and is then added to a TwoSum pair. So the error does not grow with the length of the row.
 struct ExactProductSum {
   static constexpr int kChain = 8;
   Lanes chain{}, hi{}, lo{};
@@ -22,8 +22,8 @@ struct ExactProductSum {
   COSGRAD_INLINE DD total() const { return cosgrad::total(Pair<Lanes>{hi, lo}); }
 };
 
-// A sum of products in double-double. The low part collects errors of at most 2^-53 of the high part and is folded
-// into it every kChain products, so that an addition loses at most kChain 2^-106 of its lane.
+// A sum of products in double-double. The low part collects errors of at most 2^-53 of the high part. It is added to
+// the high part every kChain products, so an addition loses at most kChain 2^-106 of its lane.
 struct DoubleDoubleSum {
   static constexpr int kChain = 4;
   Lanes hi{}, lo{};
@@ -54,7 +54,7 @@ struct Accumulator<double> {
   using type = DoubleDoubleSum;
 };
 
-// A row as it lies in memory.
+// A row in memory.
 template <class S>
 struct Row {
   const S* data;
@@ -64,8 +64,8 @@ struct Row {
   Row from(std::int64_t i) const { return {data + i}; }
 };
 
-// A row of doubles times 2^-e, for rows whose squares leave double's range. Components that this sends below double's
-// range are below 2^-1000 of the largest.
+// A row of doubles times 2^-e, for rows whose squares leave double's range. Components that underflow by this scaling
+// are below 2^-1000 of the largest.
 struct ScaledRow {
   const double* data;
   double f1, f2;
@@ -82,8 +82,8 @@ struct ScaledRow {
   }
 };
 
-// Visits the rows eight elements at a time, `flush`ing every `chain` visits; `body` gets the index, the count of
-// elements (8 but at the end) and one Lanes per row, zeros behind the end.
+// Visits the rows eight elements at a time and calls `flush` every `chain` visits. `body` gets the index, the number of
+// elements (8, except at the end) and one Lanes per row, with zeros behind the end.
 template <int chain, class Body, class Flush, class... R>
 COSGRAD_INLINE void sweep(std::int64_t n, Body body, Flush flush, const R&... rows) {
   std::int64_t i = 0;
@@ -120,7 +120,7 @@ Sums segment_sums(const R& x, const R& y, std::int64_t n) {
   return {p.total(), q.total(), d.total()};
 }
 
-// What a lane loses at every addition grows with its sum, so long rows are summed in segments.
+// The error of an addition grows with the lane's sum, so long rows are summed in segments.
 inline constexpr std::int64_t kSegment = 4096;
 
 template <class Sum, class R>
@@ -133,7 +133,7 @@ Sums sums(const R& x, const R& y, std::int64_t n) {
   return all;
 }
 
-// One of the three sums: the same bits.
+// Computes one of the three sums, with the same bits.
 template <class Sum, class R>
 DD dot(const R& x, const R& y, std::int64_t n) {
   DD all{};
@@ -148,8 +148,8 @@ DD dot(const R& x, const R& y, std::int64_t n) {
   return all;
 }
 
-// sum x_i^2 - eps^2 to some 210 bits of its largest term: which side of eps a norm is on, and how far, where they agree
-// to many digits. SumK with K = 4, Ogita, Rump, Oishi (2005).
+// Returns the sum of x_i^2 - eps^2 to about 210 bits of its largest term. It decides whether a norm is below eps, and
+// by how much, if both agree to many digits. SumK with K = 4, Ogita, Rump, Oishi (2005).
 template <class R>
 Scaled square_minus(const R& x, std::int64_t n, double eps) {
   double s[4] = {};
@@ -169,7 +169,7 @@ Scaled square_minus(const R& x, std::int64_t n, double eps) {
     add(square.hi);
     add(square.lo);
   }
-  // From the smallest: the four overlap by little once the large ones have cancelled.
+  // Added from the smallest on: once the large ones have cancelled, the four overlap little.
   DD r = two_sum(s[2], s[3]);
   r = DD{s[1], 0} + r;
   r = DD{s[0], 0} + r;

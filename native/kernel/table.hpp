@@ -1,4 +1,5 @@
-// What a driver asks of an instruction set: tiles of contiguous rows in, tiles of results out.
+// The table of kernels: the only interface between the driver and an instruction set. Tiles of contiguous rows go in,
+// tiles of results come out.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +11,7 @@ inline constexpr std::int64_t kItemSize[kDTypes] = {2, 2, 4, 8};
 // Bytes per element of a sum over the rows of a broadcast operand.
 inline constexpr std::int64_t kSumSize[kDTypes] = {8, 8, 8, 16};
 
-// Contiguous rows (or single numbers), `step` bytes apart; data == nullptr: absent, or not wanted.
+// Contiguous rows (or single numbers), `step` bytes apart. data == nullptr means absent or not wanted.
 struct Rows {
   const char* data = nullptr;
   std::int64_t step = 0;
@@ -34,7 +35,7 @@ struct BackwardTile {
   Rows x, y, g;
   MutableRows gx, gy;
   bool stream = false;    // gx and gy are larger than the caches
-  char* sum_x = nullptr;  // instead of gx and gy: add every row's g dS/dx onto this one wide row
+  char* sum_x = nullptr;  // if set, every row's g dS/dx is added to this one wide row, and gx and gy are not written
 };
 
 struct JvpTile {
@@ -48,7 +49,7 @@ struct JvpTile {
 struct NormalizeTile {
   std::int64_t rows, n;
   double eps;
-  Rows x, g;  // g: the cotangent (or tangent); absent: the forward
+  Rows x, g;  // g is the cotangent (or tangent); absent in the forward
   MutableRows out;
   bool stream = false;
 };
@@ -62,17 +63,17 @@ struct PairSums {
   double hi[kTall][kBroad], lo[kTall][kBroad];
 };
 
-// A row that meets many others: contiguous.
+// A contiguous row that meets many other rows.
 struct PairRow {
   const char* data;
-  std::int64_t out, g;  // what it adds to the address of a pair's results, and of its cotangent: bytes
-  // Found once, by `measure`.
+  std::int64_t out, g;  // byte offsets that the row adds to the address of a pair's results and of its cotangent
+  // `measure` computes the following once per row.
   double p, p_low;  // <x, x>
-  double inverse;   // 1 / max(|x|, eps); 0 for a zero row where eps = 0, NaN for one that is not finite
+  double inverse;   // 1 / max(|x|, eps); 0 for a zero row if eps = 0, NaN for a row that is not finite
   bool clamped;     // |x| < eps
 };
 
-// Room for the sums of a block of pairs, and for what a step of them reads.
+// Memory for the sums of a block of pairs, and for the elements of one step.
 struct PairScratch {
   double *tall, *broad;
   PairSums* sums;
@@ -90,8 +91,8 @@ struct PairValues {
   char *similarity, *distance;
 };
 
-// k = g / (max(|x|, eps) max(|y|, eps)) of every pair, laid out for two products: kTall rows of x beside each other in
-// one, kTall of y in the other. Onto `along` is added the sum of k <x, y>, kStep pairs at a time.
+// Computes k = g / (max(|x|, eps) max(|y|, eps)) of every pair, laid out for two products: kTall rows of x are adjacent
+// in one, kTall rows of y in the other. Adds the sums of k <x, y>, kStep pairs at a time, to `along`.
 struct PairCoefficients {
   PairBlock block;
   bool negate, skip_zero;
@@ -104,7 +105,7 @@ struct PairCoefficients {
   } of_x, of_y;
 };
 
-// sums += coefficients times rows, of up to kBroad elements `from` on.
+// sums += coefficients times rows, for up to kBroad elements from index `from` on.
 struct PairProducts {
   const PairRow* rows;
   std::int64_t count, from, length;
@@ -114,7 +115,7 @@ struct PairProducts {
   PairSums* sums;
 };
 
-// (high, low) += partial, for each of `rows` rows: `steps` terms each, `partial_step` doubles from one row to the next.
+// Adds `steps` terms of `partial` to (high, low), for each of `rows` rows. `partial_step` is the distance of two rows.
 struct PairAlong {
   double *high, *low;
   const double* partial;
@@ -127,16 +128,16 @@ struct Kernels {
   void (*backward[kDTypes])(const BackwardTile&);
   void (*jvp[kDTypes])(const JvpTile&);
   void (*normalize[kDTypes])(const NormalizeTile&);
-  // sum += other, both wide rows.
+  // sum += other, where both are wide rows.
   void (*add_sums[kDTypes])(char* sum, const char* other, std::int64_t n);
-  // One rounding of a wide row; `whole`: of the sum of its elements, to a single one.
+  // Rounds a wide row once. `whole`: rounds the sum of its elements to a single element.
   void (*round_sum[kDTypes])(const char* sum, std::int64_t n, bool whole, char* out);
   void (*measure[kDTypes])(PairRow* rows, std::int64_t count, std::int64_t n, double eps);
   void (*pair_values[kDTypes])(const PairValues&);
   void (*pair_coefficients[kNarrow])(const PairCoefficients&);
   void (*pair_products[kNarrow])(const PairProducts&);
   void (*pair_along)(const PairAlong&);
-  // sum = what the products add up to for one row, less (along / <x, x>) x; its tiles are `step` apart.
+  // Writes to `sum` the products of one row minus (along / <x, x>) x. The row's tiles are `step` apart.
   void (*pair_gradient[kNarrow])(const PairRow& x, std::int64_t n, double along, double along_low, const PairSums* sums,
                                  std::int64_t step, int row, double* sum);
 };

@@ -1,5 +1,5 @@
-// Matrix products of doubles in tiles of registers: what pairs of rows need. Every element of a product is summed in
-// the order of its terms, whatever the width of a register, so that every instruction set returns the same bits.
+// Matrix products of doubles in tiles of registers, for pairs of rows. Every element of a product is summed in the
+// order of its terms, for any width of a register. So every instruction set returns the same bits.
 #pragma once
 
 #include <utility>
@@ -9,7 +9,7 @@
 
 namespace cosgrad::inline COSGRAD_ISA {
 
-// The tile of one instruction set, within one of kTall x kBroad: as many sums as its registers hold.
+// The register tile of this instruction set, within a tile of kTall x kBroad: as many sums as the registers hold.
 constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
 inline constexpr int kTileTall = kWidth == 8 ? 8 : 4;
@@ -33,7 +33,7 @@ COSGRAD_INLINE Part load_part(const double* p) {
 }
 COSGRAD_INLINE void store_part(double* p, Part a) { std::memcpy(p, &a, sizeof a); }
 
-// a b + c, rounded once.
+// Returns a b + c, rounded once.
 COSGRAD_INLINE Part fused_multiply_add(Part a, Part b, Part c) {
   if constexpr (kFused) return add_exact_product(a, b, c);
   Part r{};
@@ -41,9 +41,9 @@ COSGRAD_INLINE Part fused_multiply_add(Part a, Part b, Part c) {
   return r;
 }
 
-// sums[i][j] += sum over k of a[k][i] b[k][j]: the terms are summed plainly, and their sum is added to the two parts of
-// the other without error, so that what is added up by `count` at a time is off by at most count 2^-53 of the sum of
-// its terms' magnitudes. `exact`: the products are exact in double.
+// sums[i][j] += sum over k of a[k][i] b[k][j]. The terms are summed plainly, and their sum is added to the two parts of
+// sums[i][j] without error. So the error is at most count 2^-53 of the sum of the terms' magnitudes. `exact` means that
+// the products are exact in double.
 template <bool exact>
 [[gnu::noinline]] void add_products(const double* a, const double* b, std::int64_t count, PairSums& sums) {
   for (int top = 0; top < kTall; top += kTileTall)
@@ -74,7 +74,7 @@ template <bool exact>
     }
 }
 
-// Eight rows of eight become eight columns, in blocks of one register a row.
+// Transposes eight rows of eight elements, in blocks of one register per row.
 template <int... k>
 COSGRAD_INLINE void store_transposed(const Lanes (&rows)[kLanes], double* to, std::int64_t step,
                                      std::integer_sequence<int, k...>) {
