@@ -53,6 +53,7 @@ lint-types: $(VENV)/.dev
 	@$(PY) -m mypy benchmarks
 
 lint-native: $(VENV)/.dev
+	@$(PY) native/layers.py
 	@$(VENV)/bin/clang-format --dry-run -Werror $(CXX_FILES)
 
 format: $(VENV)/.dev  ## rewrite the sources in the project's format

@@ -1,4 +1,4 @@
-// A check that says what failed and ends the test; seeded random numbers.
+// A check that prints the failure and ends the test, and seeded random numbers.
 #pragma once
 
 #include <cstdint>
@@ -38,7 +38,7 @@ struct Random {
   int below(int n) { return static_cast<int>(bits() % static_cast<std::uint64_t>(n)); }
 };
 
-// The double-double results are held against arithmetic of at least 113 bits.
+// Double-double results are compared with arithmetic of at least 113 bits.
 #if defined(__SIZEOF_FLOAT128__)
 using Wide = __float128;
 #else

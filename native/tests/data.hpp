@@ -1,4 +1,4 @@
-// Every instruction set of this machine, and numbers of the four types in memory.
+// The instruction sets of this machine, and conversions of the four types to and from memory.
 #pragma once
 
 #include <algorithm>
@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "kernels.hpp"
+#include "driver/dispatch.hpp"
 
 namespace cosgrad {
 
@@ -22,7 +22,7 @@ inline std::vector<const Kernels*> tables() {
   return all;
 }
 
-// Of 16 bits: sign, mantissa, and an exponent near that of one.
+// 16-bit types keep the sign and the mantissa; the exponent is near that of 1.
 inline void put(char* to, int dtype, double value) {
   const auto f = static_cast<float>(value);
   std::uint32_t bits;

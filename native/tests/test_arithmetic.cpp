@@ -1,6 +1,6 @@
-// The error-free transformations really are: a compiler that contracts or reassociates fails here.
+// The error-free transformations are error-free. A compiler that contracts or reassociates fails here.
 #include "check.hpp"
-#include "doubledouble.hpp"
+#include "kernel/doubledouble.hpp"
 
 using namespace cosgrad;
 
@@ -55,7 +55,7 @@ void rounding() {
   CHECK(rounded(Scaled{{1, 0x1p-60}, -1075}) == 0x1p-1074, "just above the tie");
   CHECK(rounded(Scaled{{1.5, -0x1p-60}, -1074}) == 0x1p-1074, "just below the tie");
   CHECK(rounded(Scaled{{1.5, 0}, -1074}) == 0x1p-1073);
-  // One bit is dropped: its tie is decided by what is below.
+  // One bit is dropped; the bits below decide its tie.
   CHECK(rounded(Scaled{{1 + 0x1p-52, 0}, -1023}) == 0x1p-1023);
   CHECK(rounded(Scaled{{1 + 0x1p-52, 0x1p-80}, -1023}) == 0x1p-1023 + 0x1p-1074);
   CHECK(rounded(Scaled{{-1 - 0x1p-51 - 0x1p-52, 0x1p-80}, -1023}) == -0x1p-1023 - 0x1p-1074);
@@ -78,7 +78,7 @@ void storage(std::uint64_t seed) {
     CHECK((bits & 0x7c00) == 0x7c00 || stored[5].bits == bits, "%x", bits);
     CHECK((bits & 0x7fff) <= 0x7c00 || widened(half) != widened(half), "%x is NaN", bits);
   }
-  // A double just off the middle between two halves: rounding through float first would lose on which side.
+  // The double is close to the midpoint of two halves. Rounding through float first would lose its side.
   CHECK(rounded<Float16>(1 + 0x1p-11 + 0x1p-40).bits == 0x3c01 &&
         rounded<Float16>(1 + 0x1p-11 - 0x1p-40).bits == 0x3c00);
   CHECK(rounded<BFloat16>(1 + 0x1p-8 + 0x1p-40).bits == 0x3f81 && rounded<BFloat16>(1 + 0x1p-8).bits == 0x3f80);

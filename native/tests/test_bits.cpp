@@ -1,12 +1,12 @@
-// The same bits on every machine: a hash of values and gradients, in all four types, at all angles. The constants were
-// found on x86-64 with AVX-512; whoever changes them changes what users see.
+// The same bits on every machine: a hash of values and gradients, in all four types and at all angles. The constants
+// were computed on x86-64 with AVX-512. A change of a constant is a change of results for users.
 #include <cmath>
 #include <vector>
 
 #include "check.hpp"
 #include "data.hpp"
-#include "driver.hpp"
-#include "kernels.hpp"
+#include "driver/dispatch.hpp"
+#include "driver/driver.hpp"
 
 using namespace cosgrad;
 

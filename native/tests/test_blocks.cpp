@@ -1,11 +1,11 @@
-// A range shared with a pool that only schedules: every block once, whenever and if ever the pool gets to its tasks.
+// Sharing a range with a pool that only schedules runs every block once, whenever the pool runs its tasks.
 #include <deque>
 #include <functional>
 #include <thread>
 #include <vector>
 
-#include "blocks.hpp"
 #include "check.hpp"
+#include "driver/blocks.hpp"
 
 using namespace cosgrad;
 
@@ -53,7 +53,7 @@ class Pool {
   std::vector<std::thread> threads_;
 };
 
-// The counts live in this frame, as a kernel's operands in its caller's: a task that reads them later is a race.
+// The counts are in this frame, as a kernel's operands are in its caller's. A task that reads them later is a race.
 template <class Schedule>
 void every_index_once(std::int64_t count, std::int64_t threads, Schedule schedule) {
   std::vector<int> seen(static_cast<std::size_t>(count));
@@ -96,7 +96,7 @@ void many_callers() {
   for (auto& caller : callers) caller.join();
 }
 
-// As XLA's executions are: with every thread of the pool a caller, nobody is left to start a helper.
+// XLA can run this way: every thread of the pool is a caller, so no thread is free to start a helper.
 void callers_of_the_pool_itself() {
   std::atomic<int> finished{0};
   {

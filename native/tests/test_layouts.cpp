@@ -1,12 +1,12 @@
-// The driver: any strides, any axis, broadcasting, threads. What it computes from a view must be, to the bit, what it
-// computes from a contiguous copy; a broadcast operand's gradient must be the sum of its rows' gradients.
+// The driver with any strides, axis, broadcasting and threads. A result from a view has the bits of the result from a
+// contiguous copy. The gradient of a broadcast operand is the sum of its rows' gradients.
 #include <cmath>
 #include <numeric>
 #include <vector>
 
 #include "check.hpp"
-#include "driver.hpp"
-#include "kernels.hpp"
+#include "driver/dispatch.hpp"
+#include "driver/driver.hpp"
 
 using namespace cosgrad;
 
@@ -16,7 +16,7 @@ struct Array {
   std::vector<float> data;
   View view;
 
-  // Memory in the order of `order`, outermost first; shape in the usual order.
+  // `order` lists the axes by their place in memory, outermost first; `shape` is in the usual order.
   Array(std::vector<std::int64_t> shape, std::vector<int> order, std::uint64_t seed) {
     view.rank = static_cast<int>(shape.size());
     std::int64_t step = 4;

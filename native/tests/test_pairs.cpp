@@ -1,5 +1,5 @@
-// Blocks of pairs, on every instruction set, in buffers of their exact size: the values have the bits of the row
-// kernel, and the parts of the gradients are the same bits everywhere.
+// Blocks of pairs on every instruction set, in buffers of exact size. The values have the bits of the row kernel. The
+// parts of the gradients have the same bits on every instruction set.
 #include <algorithm>
 #include <string>
 #include <utility>
@@ -7,8 +7,9 @@
 
 #include "check.hpp"
 #include "data.hpp"
-#include "environment.hpp"
-#include "kernels.hpp"
+#include "driver/dispatch.hpp"
+#include "driver/environment.hpp"
+#include "driver/nest.hpp"
 
 using namespace cosgrad;
 
@@ -18,7 +19,7 @@ struct Inputs {
   int dtype;
   std::int64_t rows, columns, n;
   double eps;
-  std::vector<std::vector<char>> x, y;  // each row in memory of its own
+  std::vector<std::vector<char>> x, y;  // each row has its own memory
   std::vector<char> g;
   std::int64_t item() const { return kItemSize[dtype]; }
 };

@@ -1,4 +1,4 @@
-// Every kernel of every instruction set, on rows in buffers of their exact size, against sums of 113 bits.
+// Every kernel of every instruction set, on rows in buffers of exact size, compared with sums of 113 bits.
 #include <cmath>
 #include <cstdlib>
 #include <string>
@@ -6,8 +6,8 @@
 
 #include "check.hpp"
 #include "data.hpp"
-#include "environment.hpp"
-#include "kernels.hpp"
+#include "driver/dispatch.hpp"
+#include "driver/environment.hpp"
 
 using namespace cosgrad;
 
@@ -80,7 +80,8 @@ void check_values(const Inputs& in, const Results& r) {
       CHECK(s == 0 && D == 1);
       continue;
     }
-    // Squares compared: no square root of 113 bits is needed. (|s| (1 +- u) +- least)^2 brackets the true square.
+    // Squares are compared, so no square root of 113 bits is needed: (|s| (1 +- u) +- least)^2 brackets the true
+    // square.
     const Wide u = 1.05 * ulp[in.dtype], floor = least[in.dtype] + (in.dtype == 3 ? 0x1p-95 : 0x1p-49);
     const auto brackets = [&](double got, Wide square, Wide absolute) {
       const Wide m = got < 0 ? -got : got, above = m * (1 + u) + absolute, below = m * (1 - u) - absolute;

@@ -11,13 +11,13 @@
 #include <vector>
 
 #include "check.hpp"
-#include "parallel.hpp"
+#include "driver/parallel.hpp"
 
 using namespace cosgrad;
 
 namespace {
 
-// Allocations of this thread that still succeed; a negative number means all.
+// The number of allocations of this thread that still succeed; negative means all.
 thread_local int allocations_left = -1;
 
 }  // namespace
@@ -56,7 +56,7 @@ void errors_come_out() {
   CHECK(caught);
 }
 
-// Each block waits until a second thread has entered one, so a splitter that runs all blocks on one thread never ends.
+// Each block waits until a second thread has entered one, so a splitter that uses one thread never ends.
 void a_second_thread_works() {
   if (thread_limit() < 2) return;
   const std::thread::id caller = std::this_thread::get_id();
@@ -68,7 +68,7 @@ void a_second_thread_works() {
   CHECK(caller_came && other_came);
 }
 
-// The allocation of the list of threads fails (an error), or of one thread's state (fewer threads do the work).
+// If the list of threads cannot be allocated, the call fails. If a thread's state cannot be, fewer threads do the work.
 void allocations_fail() {
   if (thread_limit() < 2) return;  // nothing is allocated
   for (const int successes : {0, 1, 2, 3}) {
@@ -102,7 +102,7 @@ void limits() {
   CHECK(thread_limit() >= 1);
 }
 
-#if !defined(__SANITIZE_THREAD__)  // which refuses threads after a fork
+#if !defined(__SANITIZE_THREAD__)  // ThreadSanitizer refuses threads after a fork
 void forked() {
   every_index_once(10000, 10);
   const pid_t child = fork();
