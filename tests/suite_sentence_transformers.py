@@ -1,5 +1,10 @@
 """The losses for sentence-transformers beside its own: `test_integrations.py` runs this in a process."""
 
+import copy
+import functools
+import json
+import pickle
+
 import pytest
 import torch
 from datasets import Dataset
@@ -129,6 +134,167 @@ def test_the_configuration_is_theirs(name, model):
 def test_what_is_not_served_is_refused(name, options, message, model):
     with pytest.raises(ValueError, match=message):
         getattr(ours, name)(model, **options)
+
+
+# Options that change the loss, and whether this package supports them.
+OPTIONS = {
+    "scale": ({"scale": 3.0}, True),
+    "scale of 0": ({"scale": 0.0}, False),
+    "negative scale": ({"scale": -1.0}, False),
+    "scales": ({"scale": torch.full((12, 1), 3.0)}, False),
+    "no scale": ({"scale": "20"}, False),
+    "both": (BOTH, True),
+    "both in a set": ({**BOTH, "directions": {"doc_to_query", "query_to_doc"}}, True),
+    "twice the same": ({"directions": ("query_to_doc",) * 2}, True),
+    "joint": ({"directions": BOTH["directions"]}, False),
+    "no positive": ({**BOTH, "directions": ("doc_to_query",)}, False),
+    "no tuple": ({"directions": "doc_to_query"}, False),
+    "no directions": ({"directions": None}, False),
+    "queries": ({"directions": ("query_to_doc", "query_to_query")}, False),
+    "documents": ({"directions": ["query_to_doc", "doc_to_doc"]}, False),
+    "dot": ({"similarity_fct": util.dot_score}, False),
+    "bound cosine": ({"similarity_fct": functools.partial(util.cos_sim, b=torch.ones(1, 24))}, False),
+    "the same cosine": ({"similarity_fct": util.pytorch_cos_sim}, True),
+    "our cosine": ({"similarity_fct": pairwise_cosine_similarity}, True),
+    "strength alone": ({"hardness_strength": 5.0}, True),
+    "mode alone": ({"hardness_mode": "hard_negatives"}, True),
+    "in batch": ({"hardness_mode": "in_batch_negatives", "hardness_strength": 5.0}, False),
+    "hard": ({"hardness_mode": "hard_negatives", "hardness_strength": 5.0}, False),
+    "all": ({"hardness_mode": "all_negatives", "hardness_strength": 5.0}, False),
+    "alone": ({"gather_across_devices": True}, True),
+}
+
+
+# The loss of embeddings asks nothing of its model; the cached one looks at the first module.
+STUB = torch.nn.Sequential(torch.nn.Identity())
+
+
+def assigned(make, options):
+    loss = make(STUB)
+    for name, value in options.items():
+        setattr(loss, name, value)
+    return loss
+
+
+def holder(loss):
+    """Return the loss that holds the options: of a cached loss, the one that it wraps."""
+    return getattr(loss, "loss", loss)
+
+
+def assigned_within(make, options):
+    loss = make(STUB)
+    for name, value in options.items():
+        setattr(holder(loss), name, value)
+    return loss
+
+
+def put(make, options):
+    """Set the attributes without asking the class."""
+    loss = make(STUB)
+    holder(loss).__dict__.update(options)
+    return loss
+
+
+def subclass(make, options):
+    """Return a loss whose class assigns the options in its constructor."""
+    return type(
+        "Mine", (make,), {"__init__": lambda self, model: vars(self).update(vars(assigned(make, options)))}
+    )(STUB)
+
+
+def fixed(make, options):
+    """Return a loss whose class has attributes that no assignment changes."""
+    members = {name: property(lambda _, v=value: v, lambda *_: None) for name, value in options.items()}
+    return type("Mine", (make,), members)(STUB)
+
+
+WAYS = {
+    "constructor": lambda make, options: make(STUB, **options),
+    "partial": lambda make, options: functools.partial(make, **options)(STUB),
+    "assigned": assigned,
+    "assigned within": assigned_within,
+    "put": put,
+    "subclass": subclass,
+    "fixed": fixed,
+    "copied": lambda make, options: copy.deepcopy(assigned(make, options)),
+    "pickled": lambda make, options: pickle.loads(pickle.dumps(assigned(make, options))),
+}
+
+
+def value_of(loss, batch):
+    """Return the loss of embeddings, which a cached loss gets in parts."""
+    if isinstance(loss, losses.CachedMultipleNegativesRankingLoss):
+        return loss.calculate_loss([list(e.split(5)) for e in batch]).item()
+    return loss.compute_loss_from_embeddings(batch, None).item()
+
+
+@pytest.mark.parametrize("way", list(WAYS))
+@pytest.mark.parametrize("name", ["MultipleNegativesRankingLoss", "CachedMultipleNegativesRankingLoss"])
+@pytest.mark.filterwarnings("ignore:Trying to gather while torch.distributed")
+def test_an_option_is_used_or_refused_however_it_is_set(name, way, generator):
+    batch = [e.double() for e in embeddings(generator, 3)]
+    plain = value_of(getattr(losses, name)(STUB), batch)
+    for case, (options, supported) in OPTIONS.items():
+        if not supported:
+            with pytest.raises(ValueError, match="|".join(options)):
+                value_of(WAYS[way](getattr(ours, name), options), batch)
+            continue
+        got, want = (
+            value_of(WAYS[way](getattr(library, name), options), batch) for library in (ours, losses)
+        )
+        assert got == pytest.approx(want, rel=1e-12), case
+        assert (abs(want - plain) > 1e-3) == (case in ("scale", "both", "both in a set")), case
+
+
+@pytest.mark.parametrize("name", ["MultipleNegativesRankingLoss", "CachedMultipleNegativesRankingLoss"])
+def test_the_configuration_makes_the_same_loss(name, generator):
+    batch = embeddings(generator, 3)
+    supported = [
+        options for options, right in OPTIONS.values() if right and "gather_across_devices" not in options
+    ]
+    for options in supported:
+        loss = assigned(getattr(ours, name), options)
+        config = loss.get_config_dict()
+        assert config == assigned(getattr(losses, name), options).get_config_dict()
+        again = type(loss)(STUB, **config)
+        assert again.get_config_dict() == {**config, "directions": tuple(config["directions"])}
+        assert value_of(again, batch) == value_of(loss, batch)
+        if not isinstance(loss.directions, set):
+            read = type(loss)(STUB, **json.loads(json.dumps(config)))
+            assert value_of(read, batch) == value_of(loss, batch)
+
+
+@pytest.mark.parametrize("name", ["MultipleNegativesRankingLoss", "CachedMultipleNegativesRankingLoss"])
+def test_a_scale_that_is_learned_has_their_gradient(name, generator):
+    batch = [e.double() for e in embeddings(generator, 3)]
+    scales = []
+    for library in (ours, losses):
+        scale = torch.nn.Parameter(torch.tensor([7.0], dtype=torch.float64))
+        loss = assigned(getattr(library, name), {"scale": scale})
+        if hasattr(loss, "calculate_loss"):
+            leaves = [[part.requires_grad_() for part in e.clone().split(5)] for e in batch]
+            loss.calculate_loss(leaves, with_backward=True)
+        else:
+            loss.compute_loss_from_embeddings(batch, None).backward()
+        scales.append(scale.grad.item())
+    assert scales[0] == pytest.approx(scales[1], rel=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_types_have_a_loss_of_float32(dtype, generator):
+    batch = [e.to(dtype) for e in embeddings(generator, 3)]
+    got, want = (
+        library.MultipleNegativesRankingLoss(STUB).compute_loss_from_embeddings(batch, None)
+        for library in (ours, losses)
+    )
+    assert got.dtype == want.dtype == torch.float32
+    torch.testing.assert_close(got, want, rtol=1e-5, atol=0)
+
+
+def test_sparse_embeddings_are_refused(generator):
+    batch = [e.to_sparse() for e in embeddings(generator, 2)]
+    with pytest.raises(TypeError, match=r"sparse_coo.*to_dense"):
+        ours.MultipleNegativesRankingLoss(STUB).compute_loss_from_embeddings(batch, None)
 
 
 def test_one_column_is_refused():

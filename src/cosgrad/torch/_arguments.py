@@ -28,7 +28,7 @@ def check_tensor(name: str, x: object) -> None:
     if not isinstance(x, Tensor):
         raise TypeError(f"{name} is {type(x).__name__}, must be a tensor")
     if x.layout is not torch.strided:
-        raise DtypeError(f"{name} has layout {x.layout}, must be {torch.strided}")
+        raise DtypeError(f"{name} has layout {x.layout}, must be {torch.strided}: pass {name}.to_dense()")
 
 
 def promote(names: tuple[str, str], x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
