@@ -72,6 +72,41 @@ def test_minilm_learns_alike_by_both_libraries(tmp_path):
     assert mine["curve"] == pytest.approx(theirs["curve"], abs=1e-4)
 
 
+TOWERS = """
+import torch
+
+page = open("docs/training.md").read()
+block = next(b for b in page.split("```python\\n") if "class ClipLoss" in b).split("\\nimages, texts")[0]
+space = {}
+exec(block, space)
+# The names that open_clip's trainer passes, version 3.3.0 and, with use_horovod, 2.0.
+made = dict(local_loss=True, gather_with_grad=True, cache_labels=True, rank=0, world_size=1)
+sigmoid = dict(cache_labels=True, rank=0, world_size=1, dist_impl="shift", chunk_size=16)
+x, y = torch.randn(2, 4, 8, generator=torch.Generator().manual_seed(0))
+for name, options in (("ClipLoss", made | {"use_horovod": False}), ("SigLipLoss", sigmoid)):
+    for shape in ((), (1,)):
+        scale, bias = (torch.full(shape, v, requires_grad=True) for v in (14.3, -10.0))
+        loss = space[name](**options)
+        out = dict(image_features=x, text_features=y, logit_scale=scale, logit_bias=bias, output_dict=True)
+        value = loss(**out)["contrastive_loss"]
+        value.backward()
+        assert value.shape == () and scale.grad.isfinite().all(), name
+        assert (bias.grad == 0).all() == (name == "ClipLoss"), name
+        bare = loss(x, y, scale, None)
+        assert torch.equal(bare, value) == (name == "ClipLoss"), name
+for wrong in ({"use_horovod": True}, {"world_size": 2}):
+    try:
+        space["ClipLoss"](**wrong)
+    except ValueError as error:
+        print(error)
+"""
+
+
+@needs("torch")
+def test_the_losses_of_the_page_take_what_the_trainer_of_open_clip_passes():
+    assert run("-c", TOWERS).count("gather_with_grad=True") == 2
+
+
 @digits
 @pytest.mark.parametrize("loss", ["softmax", "sigmoid"])
 def test_two_ranks_have_the_curve_of_one(loss, tmp_path):
