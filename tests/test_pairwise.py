@@ -72,6 +72,40 @@ def test_the_range_and_the_diagonal_are_exact(scale, dtype, face, rng):
     np.testing.assert_array_equal(np.diagonal(D), 0)
 
 
+@pytest.mark.parametrize("name", ["pairwise_cosine_similarity", "pairwise_cosine_distance"])
+def test_a_matrix_given_twice_is_a_matrix_with_itself(name, face, dtype, rng):
+    x = rng.standard_normal((40, 3)).astype(dtype)
+    x[3] = 0
+    want = call(face, name, x)
+    with face.context():
+        f, t = getattr(face.face, name), face.tensor(x)
+        np.testing.assert_array_equal(face.numpy(f(t, t)), want)
+        np.testing.assert_array_equal(face.numpy(getattr(cosgrad, name)(t, t)), want)
+        if face.name == "jax":
+            np.testing.assert_array_equal(face.numpy(face.jax.jit(lambda a: f(a, a))(t)), want)
+        if face.name == "tensorflow":
+            np.testing.assert_array_equal(face.numpy(face.tf.function(lambda a: f(a, a))(t)), want)
+            np.testing.assert_array_equal(face.numpy(f(v := face.tf.Variable(t), v)), want)
+        if face.name in ("numpy", "torch"):
+            np.testing.assert_array_equal(face.numpy(f(t, t[:])), want)
+
+
+@pytest.mark.parametrize("face", ["numpy", "torch"], indirect=True)
+def test_the_same_memory_in_another_order_is_another_matrix(face, rng):
+    t = face.tensor(rng.uniform(0.9, 1.0, (30, 30)).astype(np.float32))
+    S = face.numpy(face.face.pairwise_cosine_similarity(t, t.T))
+    assert (np.diagonal(S) < 1).all()
+
+
+def test_a_constant_with_the_memory_of_x_has_no_gradient(rng):
+    torch = pytest.importorskip("torch")
+    x = torch.tensor(rng.standard_normal((6, 3)), requires_grad=True)
+    f = cosgrad.torch.pairwise_cosine_similarity
+    got, want = (torch.autograd.grad(f(x, y)[0, 1:].sum(), x)[0] for y in (x.detach(), x.detach().clone()))
+    assert torch.equal(got, want)
+    assert (f(x, x.detach()).diagonal() == 1).all()
+
+
 def test_zero_rows_and_rows_that_are_not_finite(face):
     x = np.array([[1, 2], [0, 0], [np.nan, 1], [np.inf, 1]], np.float32)
     S, D = call(face, "pairwise_cosine_similarity", x), call(face, "pairwise_cosine_distance", x)

@@ -146,7 +146,7 @@ def pairwise_cosine_similarity(x: Any, y: Any = None) -> Any:
         y: Array (..., M, D) of the same framework; x itself if not given.
 
     Returns:
-        An array (..., N, M) within [-1, 1], of which the diagonal of `y=None` is exactly 1.
+        An array (..., N, M) within [-1, 1]. If y is x or not given, the diagonal is exactly 1.
 
     Raises:
         ValueError: x or y has less than two axes, or shapes do not fit.
@@ -167,7 +167,7 @@ def pairwise_cosine_distance(x: Any, y: Any = None) -> Any:
         y: As in `pairwise_cosine_similarity`.
 
     Returns:
-        An array (..., N, M) within [0, 2], of which the diagonal of `y=None` is exactly 0.
+        An array (..., N, M) within [0, 2]. If y is x or not given, the diagonal is exactly 0.
 
     Raises:
         ValueError: As `pairwise_cosine_similarity`.

@@ -15,8 +15,8 @@ def pairwise_cosine_similarity(x: ArrayLike, y: ArrayLike | None = None) -> Arra
     r"""Return the matrix of the cosine similarities of all rows of x with all rows of y.
 
     Every row is divided by its exact norm, and the matrix product does the rest, so an element is as right as
-    XLA's makes it: within some D units in the last place. It is within [-1, 1] all the same, and the
-    diagonal of `y=None` is exactly 1.
+    XLA's makes it: within some D units in the last place. It is within [-1, 1] all the same. If y is
+    x or not given, the diagonal is exactly 1.
 
     Args:
         x: Array (..., N, D) as `cosine_similarity` takes them.
@@ -42,8 +42,8 @@ def pairwise_cosine_similarity(x: ArrayLike, y: ArrayLike | None = None) -> Arra
 def pairwise_cosine_distance(x: ArrayLike, y: ArrayLike | None = None) -> Array:
     r"""Return the matrix of the cosine distances D = 1 - S of all rows of x with all rows of y.
 
-    As `pairwise_cosine_similarity`, within [0, 2], and exactly 0 on the diagonal of `y=None`. What is much
-    smaller than 1 has lost digits in the matrix product: `cosine_distance` of the pairs in question has all.
+    As `pairwise_cosine_similarity`, within [0, 2]; if y is x or not given, the diagonal is exactly 0.
+    Distances much smaller than 1 have lost digits in the matrix product; `cosine_distance` has them all.
 
     Args:
         x: As in `pairwise_cosine_similarity`.
@@ -67,9 +67,11 @@ def pairwise_cosine_distance(x: ArrayLike, y: ArrayLike | None = None) -> Array:
 
 def _checked(x: ArrayLike, y: ArrayLike | None, *, distance: bool) -> Array:
     given = as_array("x", x)
-    a, b = as_floats(given, given if y is None else as_array("y", y))
+    other = given if y is None or y is x else as_array("y", y)  # a tracer is x or not, as an array is
+    own = other is given
+    a, b = as_floats(given, other)
     FACE.check_matrices(a.shape, b.shape)
-    result: Array = _matrix(a, None if y is None else b, distance=distance)
+    result: Array = _matrix(a, None if own else b, distance=distance)
     return result
 
 

@@ -12,8 +12,8 @@ def pairwise_cosine_similarity(x: ArrayLike, y: ArrayLike | None = None) -> Arra
     r"""Return the matrix of the cosine similarities of all rows of x with all rows of y.
 
     Every row is divided by its exact norm, and the matrix product does the rest, so an element is as right as
-    BLAS makes it: within some D units in the last place. It is within [-1, 1] all the same, and the
-    diagonal of `y=None` is exactly 1.
+    BLAS makes it: within some D units in the last place. It is within [-1, 1] all the same. If y is
+    x or not given, the diagonal is exactly 1.
 
     Args:
         x: Array (..., N, D), anything `np.asarray` takes.
@@ -39,8 +39,8 @@ def pairwise_cosine_similarity(x: ArrayLike, y: ArrayLike | None = None) -> Arra
 def pairwise_cosine_distance(x: ArrayLike, y: ArrayLike | None = None) -> Array:
     r"""Return the matrix of the cosine distances D = 1 - S of all rows of x with all rows of y.
 
-    As `pairwise_cosine_similarity`, within [0, 2], and exactly 0 on the diagonal of `y=None`. What is much
-    smaller than 1 has lost digits in the matrix product: `cosine_distance` of the pairs in question has all.
+    As `pairwise_cosine_similarity`, within [0, 2]; if y is x or not given, the diagonal is exactly 0.
+    Distances much smaller than 1 have lost digits in the matrix product; `cosine_distance` has them all.
 
     Args:
         x: As in `pairwise_cosine_similarity`.
@@ -62,18 +62,25 @@ def pairwise_cosine_distance(x: ArrayLike, y: ArrayLike | None = None) -> Array:
 
 def _matrix(x: ArrayLike, y: ArrayLike | None, *, distance: bool) -> Array:
     a = as_array("x", x)
-    b = a if y is None else as_array("y", y)
+    b = a if y is None or y is x else as_array("y", y)
+    own = b is a
     FACE.check_matrices(a.shape, b.shape)
     dtype = promote(a, b)
     wide = np.promote_types(dtype, np.float32)  # BLAS has no half types
     u = normalize(convert(a, wide))
-    v = u if y is None else normalize(convert(b, wide))
+    v = u if own else normalize(convert(b, wide))
     with np.errstate(invalid="ignore"):
         S = np.matmul(u, v.swapaxes(-1, -2))
         np.clip(S, -1, 1, out=S)
-        if y is None:
-            own = np.einsum("...ii->...i", S)  # a view
-            own[own > 0.5] = 1
+        if own or _same_view(a, b):
+            diagonal = np.einsum("...ii->...i", S)  # a view
+            diagonal[diagonal > 0.5] = 1
         if distance:
             np.subtract(1, S, out=S)
     return convert(S, dtype)
+
+
+def _same_view(a: Array, b: Array) -> bool:
+    """Return whether two arrays are the same elements in the same order, in the same memory."""
+    same = a.ctypes.data == b.ctypes.data and a.dtype == b.dtype
+    return same and a.shape == b.shape and a.strides == b.strides

@@ -13,8 +13,8 @@ def pairwise_cosine_similarity(x: Any, y: Any = None) -> Any:
     r"""Return the matrix of the cosine similarities of all rows of x with all rows of y.
 
     Every row is divided by its exact norm, and the matrix product does the rest, so an element is as right as
-    TensorFlow's makes it: within some D units in the last place. It is within [-1, 1] all the same, and the
-    diagonal of `y=None` is exactly 1.
+    TensorFlow's makes it: within some D units in the last place. It is within [-1, 1] all the same. If y is
+    x or not given, the diagonal is exactly 1.
 
     Args:
         x: Tensor (..., N, D) as `cosine_similarity` takes them.
@@ -40,8 +40,8 @@ def pairwise_cosine_similarity(x: Any, y: Any = None) -> Any:
 def pairwise_cosine_distance(x: Any, y: Any = None) -> Any:
     r"""Return the matrix of the cosine distances D = 1 - S of all rows of x with all rows of y.
 
-    As `pairwise_cosine_similarity`, within [0, 2], and exactly 0 on the diagonal of `y=None`. What is much
-    smaller than 1 has lost digits in the matrix product: `cosine_distance` of the pairs in question has all.
+    As `pairwise_cosine_similarity`, within [0, 2]; if y is x or not given, the diagonal is exactly 0.
+    Distances much smaller than 1 have lost digits in the matrix product; `cosine_distance` has them all.
 
     Args:
         x: As in `pairwise_cosine_similarity`.
@@ -62,15 +62,19 @@ def pairwise_cosine_distance(x: Any, y: Any = None) -> Any:
 
 
 def _matrix(x: Any, y: Any, *, distance: bool) -> Any:
-    a, b = as_pair(("x", "y"), x, x if y is None else y)
+    own = y is None or y is x
+    a, b = as_pair(("x", "y"), x, x if own else y)
     if a.shape.is_fully_defined() and b.shape.is_fully_defined():  # else the product finds out
         FACE.check_matrices(tuple(a.shape), tuple(b.shape))
     u = normalize(a)
-    v = u if y is None else normalize(b)
+    v = u if own else normalize(b)
     S = tf.matmul(u, v, transpose_b=True)
     right = tf.clip_by_value(S, -1, 1)
-    if y is None:
-        own = tf.linalg.diag_part(right)
-        right = tf.linalg.set_diag(right, tf.where(own > 0.5, tf.ones_like(own), own))
-    S = S + tf.stop_gradient(right - S)  # to a derivative a constant, and less than S's rounding
-    return 1 - S if distance else S
+    if own:
+        diagonal = tf.linalg.diag_part(right)
+        right = tf.linalg.set_diag(right, tf.where(diagonal > 0.5, tf.ones_like(diagonal), diagonal))
+    # To a derivative the correction is a constant, less than S's rounding. The exact value comes first:
+    # `tf.function` reorders S + (right - S), and a distance of 0 would become negative.
+    exact = 1 - right if distance else right
+    change = S - tf.stop_gradient(S)
+    return tf.stop_gradient(exact) + (-change if distance else change)

@@ -15,8 +15,8 @@ def pairwise_cosine_similarity(x: Tensor, y: Tensor | None = None) -> Tensor:
     r"""Return the matrix of the cosine similarities of all rows of x with all rows of y.
 
     Every row is divided by its exact norm, and the matrix product does the rest, so an element is as right as
-    PyTorch's makes it: within some D units in the last place. It is within [-1, 1] all the same, and the
-    diagonal of `y=None` is exactly 1.
+    PyTorch's makes it: within some D units in the last place. It is within [-1, 1] all the same. If y is
+    x or not given, the diagonal is exactly 1.
 
     Args:
         x: Tensor (..., N, D) of float16, bfloat16, float32 or float64.
@@ -44,8 +44,8 @@ def pairwise_cosine_similarity(x: Tensor, y: Tensor | None = None) -> Tensor:
 def pairwise_cosine_distance(x: Tensor, y: Tensor | None = None) -> Tensor:
     r"""Return the matrix of the cosine distances D = 1 - S of all rows of x with all rows of y.
 
-    As `pairwise_cosine_similarity`, within [0, 2], and exactly 0 on the diagonal of `y=None`. What is much
-    smaller than 1 has lost digits in the matrix product: `cosine_distance` of the pairs in question has all.
+    As `pairwise_cosine_similarity`, within [0, 2]; if y is x or not given, the diagonal is exactly 0.
+    Distances much smaller than 1 have lost digits in the matrix product; `cosine_distance` has them all.
 
     Args:
         x: As in `pairwise_cosine_similarity`.
@@ -70,19 +70,36 @@ def pairwise_cosine_distance(x: Tensor, y: Tensor | None = None) -> Tensor:
 
 
 def _matrix(x: Tensor, y: Tensor | None, *, distance: bool) -> Tensor:
+    one = y is None or y is x
     a, b = promote(("x", "y"), x, x if y is None else y)
     FACE.check_matrices(tuple(a.shape), tuple(b.shape))
     check_device(("x", "y"), a, b)
     u = normalize(a, dim=-1, eps=0.0)
-    v = u if y is None else normalize(b, dim=-1, eps=0.0)
+    v = u if one else normalize(b, dim=-1, eps=0.0)
+    own = one or _same_view(a, b)
     # The sign goes on the vectors, not on the matrix, of which there is to be only one.
     u = -u if distance else u
     with torch.autocast(a.device.type, enabled=False):
         P = torch.matmul(u, v.mT)
     if not traced() and plain(P) and not transformed():
-        result: Tensor = _Within.apply(P, distance, y is None)
+        result: Tensor = _Within.apply(P, distance, own)
         return result
-    return P + (_within(P.detach(), distance, y is None) - P.detach())
+    return P + (_within(P.detach(), distance, own) - P.detach())
+
+
+def _same_view(a: Tensor, b: Tensor) -> bool:
+    """Return whether two tensors are the same elements in the same order, in the same memory.
+
+    They may have two graphs, as x and `x.detach()` have. Tensors without plain memory are never the same.
+    """
+    if traced() or transformed() or not plain(a, b):
+        return False
+    return (
+        a.data_ptr() == b.data_ptr()
+        and a.dtype is b.dtype
+        and a.shape == b.shape
+        and a.stride() == b.stride()
+    )
 
 
 class _Within(Function):
