@@ -97,6 +97,13 @@ def test_the_same_memory_in_another_order_is_another_matrix(face, rng):
     assert (np.diagonal(S) < 1).all()
 
 
+def test_sparse_matrices_are_refused_with_the_cure():
+    sparse = pytest.importorskip("scipy.sparse")
+    for x in (sparse.eye_array(3, format="csr"), sparse.coo_matrix(np.eye(3))):
+        with pytest.raises(TypeError, match=r"y is a sparse \w+, must be dense: pass y.toarray\(\)"):
+            cosgrad.pairwise_cosine_similarity(np.eye(3), x)
+
+
 def test_a_constant_with_the_memory_of_x_has_no_gradient(rng):
     torch = pytest.importorskip("torch")
     x = torch.tensor(rng.standard_normal((6, 3)), requires_grad=True)

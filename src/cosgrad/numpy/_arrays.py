@@ -45,6 +45,8 @@ def as_array(name: str, x: ArrayLike) -> Array:
         raise TypeError(f"{name} is a masked array, and its mask would be lost: fill it first")
     array = np.asarray(x)
     if dtype_index(array.dtype) is None and array.dtype.kind not in "biu":
+        if hasattr(x, "toarray"):  # SciPy's sparse classes, which NumPy takes for one object
+            raise TypeError(f"{name} is a sparse {type(x).__name__}, must be dense: pass {name}.toarray()")
         raise FACE.refuse_dtype(name, array.dtype, f"real, that is {_FLOATS}, or integers, taken as float64")
     return array
 
