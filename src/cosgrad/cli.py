@@ -10,7 +10,7 @@ import typer
 
 app = typer.Typer(
     name="cosgrad",
-    help="The cosine: similarity, distance, losses and all their derivatives.",
+    help="Cosine similarity, distance, losses and all their derivatives.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -38,20 +38,20 @@ def _cosgrad(
 def verify(
     target: Annotated[
         str | None,
-        typer.Option(metavar="MODULE:FUNCTION", help="Judge this function, not the package itself."),
+        typer.Option(metavar="MODULE:FUNCTION", help="Check this function instead of the package."),
     ] = None,
     framework: Annotated[
         str | None,
-        typer.Option(help="numpy, torch, jax or tensorflow: whose arrays the target takes (torch)."),
+        typer.Option(help="The framework of the target's arrays: numpy, torch, jax or tensorflow (torch)."),
     ] = None,
     faces: Annotated[
         str | None,
         typer.Option(
-            metavar="NAMES", help="Check these faces, as numpy,torch; all that are installed (all)."
+            metavar="NAMES", help="Check these frontends, such as numpy,torch (all that are installed)."
         ),
     ] = None,
     quantity: Annotated[
-        Literal["similarity", "distance"], typer.Option(help="What the target returns.")
+        Literal["similarity", "distance"], typer.Option(help="The quantity that the target returns.")
     ] = "similarity",
     signature: Annotated[
         Literal["rows", "vectors", "columns"],
@@ -59,18 +59,18 @@ def verify(
     ] = "rows",
     strict: Annotated[bool, typer.Option("--strict", help="Count hazards as fails.")] = False,
     thorough: Annotated[
-        bool, typer.Option("--thorough", help="Also lengths up to a million, and the whole compiler.")
+        bool, typer.Option("--thorough", help="Also check lengths up to a million, and the whole compiler.")
     ] = False,
-    seed: Annotated[int, typer.Option(min=0, help="Of all inputs.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="The seed of all inputs.")] = 0,
     timeout: Annotated[
         float, typer.Option(min=0.1, metavar="SECONDS", help="A call that takes longer counts as hanging.")
     ] = 120.0,
     json: Annotated[Path | None, typer.Option(metavar="PATH", help="Write every row as JSON.")] = None,
     html: Annotated[Path | None, typer.Option(metavar="PATH", help="Write the tables as a page.")] = None,
 ) -> None:
-    """Check every installed face against an oracle; or judge somebody else's cosine.
+    """Compare every installed frontend, or another function, with a reference implementation.
 
-    Exit 0 when all is well, 1 when something failed, 2 when the target cannot be judged.
+    The exit code is 0 if nothing failed, 1 if something failed, and 2 if the target cannot be checked.
     """
     from cosgrad.verify.command import Options, run
 
@@ -86,35 +86,38 @@ def verify(
 @app.command()
 def score(
     left: Annotated[str, typer.Argument(metavar="LEFT", help="PATH, or PATH:COLUMN of Parquet or Arrow.")],
-    right: Annotated[str, typer.Argument(metavar="RIGHT", help="The same, with as many rows.")],
-    out: Annotated[Path, typer.Option(metavar="PATH", help="Written here: .npy, .parquet or .arrow.")],
+    right: Annotated[
+        str, typer.Argument(metavar="RIGHT", help="The second file, with the same number of rows.")
+    ],
+    out: Annotated[Path, typer.Option(metavar="PATH", help="The output file: .npy, .parquet or .arrow.")],
     quantity: Annotated[
-        Literal["similarity", "distance"], typer.Option(help="What to compute of every pair.")
+        Literal["similarity", "distance"], typer.Option(help="The quantity to compute for each pair.")
     ] = "similarity",
     engine: Annotated[
-        Literal["local", "dask"], typer.Option(help="This process, or the workers of a Dask cluster.")
+        Literal["local", "dask"],
+        typer.Option(help="Compute in this process, or on the workers of a Dask cluster."),
     ] = "local",
     scheduler: Annotated[
         str | None,
-        typer.Option(metavar="ADDRESS", help="Of the Dask cluster (one of processes here)."),
+        typer.Option(metavar="ADDRESS", help="The address of the Dask cluster (default: start a local one)."),
     ] = None,
-    strict: Annotated[bool, typer.Option("--strict", help="A bad row is an error.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with code 1 if there are bad rows.")] = False,
     restart: Annotated[
         bool, typer.Option("--restart", help="Discard the parts of an interrupted run.")
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output if it exists.")] = False,
     dtype: Annotated[
         Literal["bfloat16"] | None,
-        typer.Option(help="How .npy files of dtype |V2 are read: NumPy writes bfloat16 so."),
+        typer.Option(help="Read .npy files of dtype |V2 as bfloat16, which NumPy writes that way."),
     ] = None,
 ) -> None:
-    """Score pairs of vectors in files of any size, one value a row.
+    """Compute one value for each pair of vectors in two files of any size.
 
     LEFT and RIGHT are .npy arrays of rows, or columns of lists in Parquet or Arrow IPC files. Memory is
-    bounded; an interrupted run goes on where it was; the output appears when it is whole. The values of bad
-    rows (null, of another length, not finite) are NaN, and they are told by number.
+    bounded. An interrupted run can be resumed. The output is written when it is complete. Bad rows (null, of
+    another length, not finite) have the value NaN, and their numbers are listed.
 
-    Exit 0 when all is well, 1 when --strict found bad rows, 2 when the files do not fit.
+    The exit code is 0 on success, 1 if --strict found bad rows, and 2 if the files cannot be scored.
     """
     from cosgrad.score.command import Options, run
 
@@ -127,16 +130,19 @@ def score(
 def bench(
     rivals: Annotated[
         str | None,
-        typer.Option(metavar="NAMES", help="Only these, as torch,scipy; all that are installed (all)."),
+        typer.Option(
+            metavar="NAMES",
+            help="Measure only these libraries, such as torch,scipy (all that are installed).",
+        ),
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Fewer sizes, points and rounds.")] = False,
-    seed: Annotated[int, typer.Option(min=0, help="Of all inputs.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="The seed of all inputs.")] = 0,
     json: Annotated[Path | None, typer.Option(metavar="PATH", help="Write every figure as JSON.")] = None,
     html: Annotated[Path | None, typer.Option(metavar="PATH", help="Write a page with plots.")] = None,
 ) -> None:
-    """Measure the accuracy, speed and memory of the installed cosine similarities beside this one.
+    """Compare the accuracy, speed and memory of all installed cosine similarities.
 
-    Libraries that are missing or fail are named with the reason.
+    Libraries that are missing or fail are listed with the reason.
     """
     from cosgrad.bench.command import Options, run
 
@@ -144,7 +150,7 @@ def bench(
 
 
 def main() -> None:
-    """Entry point; Ctrl-C leaves no traceback."""
+    """Run the command; Ctrl-C prints no traceback."""
     try:
         app()
     except KeyboardInterrupt:

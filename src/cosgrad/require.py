@@ -1,4 +1,4 @@
-"""The one sentence that a missing or an old framework deserves."""
+"""Import a framework, or raise an error that says how to install it."""
 
 import importlib
 import re
@@ -8,13 +8,13 @@ _NAMES = {"jax": "JAX", "keras": "Keras", "tensorflow": "TensorFlow", "torch": "
 
 
 def require(module: str, extra: str, at_least: str | None = None, *, user: str | None = None) -> ModuleType:
-    """Import and return a framework for its face, `cosgrad.<module>`, or for another user.
+    """Import and return the framework that `cosgrad.<module>`, or another module, needs.
 
     Args:
         module: The framework's name as it is imported.
         extra: The extra of this package that installs it.
-        at_least: The oldest version that is needed, as "2.16".
-        user: Who needs it, if it is not that face.
+        at_least: The oldest supported version, such as "2.16".
+        user: The module that needs the framework, if it is not `cosgrad.<module>`.
 
     Raises:
         ImportError: The framework is not installed, or too old.
@@ -35,7 +35,7 @@ pip install "cosgrad[all]"
         framework = importlib.import_module(module)
     except ModuleNotFoundError as error:
         if error.name != module:
-            raise  # it is installed, and something that it needs is not
+            raise  # the framework is installed, but one of its own dependencies is not
         raise ImportError(f"{user} needs {name}, which is not installed: {install}") from None
     version = getattr(framework, "__version__", "")
     if at_least is not None and _numbers(version) < _numbers(at_least):

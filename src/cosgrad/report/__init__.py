@@ -1,1 +1,1 @@
-"""Pages that need nothing else: HTML and SVG, for `cosgrad bench` and `cosgrad verify`."""
+"""Self-contained report pages in HTML and SVG, for `cosgrad bench` and `cosgrad verify`."""

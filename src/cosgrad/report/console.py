@@ -1,4 +1,4 @@
-"""What the commands have in common on a terminal."""
+"""Terminal output that the commands share."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from rich.text import Text
 
 
 def consoles() -> tuple[Console, Console]:
-    """The one for results and the one for complaints and progress; neither takes names for markup."""
+    """Return the console for results and the console for errors and progress, both without markup."""
     out, err = (Console(stderr=stderr, highlight=False, markup=False) for stderr in (False, True))
     return out, err
 
 
 def refused(complaints: Console, error: Exception) -> int:
-    """Say why nothing was done, and return the exit code of that."""
+    """Print why nothing was done and return exit code 2."""
     complaints.print(Text.assemble(("error", "bold red"), f"  {error}"), soft_wrap=True)
     return 2

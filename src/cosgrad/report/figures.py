@@ -1,4 +1,4 @@
-"""Numbers as people read them."""
+"""Formatting of numbers for people."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 
 
 def ulps(ulp: float | None) -> str:
-    """Few digits, but never a rounded-up 0.501.
+    """Format an error in ulp with few digits, but never round 0.5005 up to 0.501.
 
     Example:
         >>> ulps(0.50049), ulps(1234.5), ulps(3.2e7), ulps(float("inf"))
@@ -22,7 +22,7 @@ def ulps(ulp: float | None) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """Seconds in the unit that suits them.
+    """Format seconds in a suitable unit.
 
     Example:
         >>> duration(0.0123), duration(1.234e-5), duration(2.5)
@@ -35,7 +35,7 @@ def duration(seconds: float | None) -> str:
 
 
 def size(count: float | None) -> str:
-    """Bytes as megabytes.
+    """Format bytes as megabytes.
 
     Example:
         >>> size(123456789), size(40_000), size(None)
@@ -47,7 +47,7 @@ def size(count: float | None) -> str:
 
 
 def times(ratio: float | None) -> str:
-    """How many times as fast.
+    """Format a ratio of times.
 
     Example:
         >>> times(21.44), times(1.5), times(0.5234)

@@ -1,4 +1,4 @@
-"""Reports as files: refused before the work where they cannot be written, and whole or not there at all."""
+"""Report files: checked before the work, and written completely or not at all."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Any
 
 
 class UnwritableError(Exception):
-    """A path that cannot be written, with the reason."""
+    """A path cannot be written; the message has the reason."""
 
 
 def check(*paths: Path | None) -> None:
-    """Refuse what cannot be written.
+    """Check that all paths can be written.
 
     Raises:
-        UnwritableError: A path is a directory, or in none that one may write to.
+        UnwritableError: A path is a directory, or its directory is missing or not writable.
     """
     for path in filter(None, paths):
         if path.is_dir():
@@ -32,15 +32,15 @@ def check(*paths: Path | None) -> None:
 
 
 def as_text(content: Mapping[str, Any]) -> str:
-    """JSON that people can read too; figures that it does not know are an error."""
+    """Return indented JSON. NaN and infinity are errors, because JSON does not have them."""
     return json.dumps(content, indent=2, allow_nan=False) + "\n"
 
 
 def write(*texts: tuple[Path | None, Callable[[], str]]) -> None:
-    """Make every text that has a path, and write it there: all of it, or what was there stays.
+    """Render and write each report that has a path. A file that cannot be written stays as it was.
 
     Raises:
-        UnwritableError: One or more could not be written, and why; the others are.
+        UnwritableError: At least one report could not be written; the others were.
     """
     failed = []
     for path, text in texts:

@@ -1,4 +1,4 @@
-"""One page that needs nothing else: no scripts, no network, light and dark, from 375 pixels up."""
+"""Self-contained HTML pages: no scripts, no network, light and dark mode, from 375 pixels up."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from pathlib import Path
 
 
 class Html(str):
-    """Text that is HTML already."""
+    """Text that is already HTML and is not escaped again."""
 
     __slots__ = ()
 
 
 def tag(name: str, *children: str, **attributes: str | float) -> Html:
-    """An element; a trailing underscore of an attribute is dropped, the others become hyphens.
+    """Return an element. A trailing underscore of an attribute is dropped; others become hyphens.
 
     Example:
         >>> tag("p", "1 < 2", tag("b", "!"), class_="note")
@@ -28,20 +28,20 @@ def tag(name: str, *children: str, **attributes: str | float) -> Html:
 
 
 def join(parts: Iterable[str]) -> Html:
-    """Parts one after the other, escaped where they are not HTML."""
+    """Join parts; those that are not HTML are escaped."""
     return Html("".join(part if isinstance(part, Html) else escape(part, quote=False) for part in parts))
 
 
 def table(
     head: Sequence[str], rows: Iterable[Sequence[str]], *, label: str, left: Collection[int] = (0,)
 ) -> Html:
-    """A table that scrolls inside its own container.
+    """Return a table that scrolls inside its own container.
 
     Args:
-        head: Of the columns.
-        rows: Their cells; the first is the row's heading.
-        label: What a screen reader says of it.
-        left: Columns of words, which stand at the left; the others are numbers.
+        head: The headings of the columns.
+        rows: The cells of each row; the first is the heading of the row.
+        label: The label for screen readers.
+        left: Columns of words, which are aligned left; the others are numbers.
     """
 
     def cell(name: str, k: int, content: str, **attributes: str) -> Html:
@@ -60,23 +60,23 @@ def table(
 
 
 def bullets(items: Iterable[str], **attributes: str) -> Html:
-    """A list."""
+    """Return a list."""
     return tag("ul", *(tag("li", item) for item in items), **attributes)
 
 
 def section(title: str, *children: str) -> Html:
-    """A part of the page, which can be linked to."""
+    """Return a section with an id for links."""
     name = "-".join("".join(c if c.isalnum() else " " for c in title.lower()).split())
     return tag("section", tag("h2", title, id=f"{name}-title"), *children, id=name)
 
 
 def details(summary: str, *children: str) -> Html:
-    """What is shown when it is asked for."""
+    """Return content that a click unfolds."""
     return tag("details", tag("summary", summary), *children)
 
 
 def page(title: str, *children: str) -> str:
-    """The whole document."""
+    """Return the whole document."""
     head = [
         Html('<meta charset="utf-8">'),
         Html('<meta name="viewport" content="width=device-width, initial-scale=1">'),

@@ -1,4 +1,4 @@
-"""What the figures of a report depend on."""
+"""The machine and the versions that the figures of a report depend on."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from typing import Any
 from cosgrad import _native
 
 BUSY = 0.5
-"""The load from which on the times are somebody else's too."""
+"""Above this load, times are affected by other work."""
 
 
 def machine() -> dict[str, Any]:
-    """The processor, how many cores this process may use, what the kernel uses of them, Python."""
+    """Return the processor, the number of usable cores, the instruction set in use, and Python's version."""
     return {
         "machine": platform.machine(),
         "processor": processor(),
@@ -29,12 +29,12 @@ def machine() -> dict[str, Any]:
 
 
 def cores() -> int | None:
-    """How many cores this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count()
 
 
 def processor() -> str:
-    """The processor's name, where the system tells it."""
+    """Return the processor's name, or an empty string if the system does not have it."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "")
@@ -43,7 +43,7 @@ def processor() -> str:
 
 
 def version(distribution: str) -> str | None:
-    """The installed version, or None."""
+    """Return the installed version, or None."""
     try:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:
@@ -51,5 +51,5 @@ def version(distribution: str) -> str | None:
 
 
 def versions(distributions: Iterable[str]) -> dict[str, str]:
-    """The versions of those that are installed."""
+    """Return the versions of the packages that are installed."""
     return {name: found for name in distributions if (found := version(name)) is not None}

@@ -1,4 +1,4 @@
-"""Plots with logarithmic axes, as SVG that stands inside a page and follows its colours."""
+"""Plots with logarithmic axes, as inline SVG with the colours of the page."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cosgrad.report.html import Html, bullets, details, join, table, tag
 WIDTH, HEIGHT = 420, 270
 LEFT, RIGHT, TOP, BOTTOM = 62, 410, 14, 226
 BAND = 16
-"""How far below the axis its floor lies, and above it the ceiling."""
+"""The distance of the floor below the axis, and of the ceiling above it."""
 
 DASHES = ("none", "none", "6 3", "2 2.5", "9 3 2 3", "4 2")
 SHAPES = ("circle", "square", "triangle", "diamond", "cross", "plus")
@@ -20,7 +20,7 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True)
 class Series:
-    """A curve; a y of inf stands at the ceiling, one below the floor at the floor."""
+    """A curve. A y of inf is drawn at the ceiling, a y below the floor at the floor."""
 
     name: str
     points: Sequence[Point]
@@ -31,16 +31,16 @@ class Plot:
     """Curves over logarithmic axes.
 
     Attributes:
-        title: Of the plot.
-        says: One sentence for who cannot see it.
-        x_label: With the unit, where it has one.
-        y_label: With the unit.
-        x_ticks: Values and what they are called; the axis reaches from the first to the last.
-        y_name: What a value of y is called.
-        series: At most six, the first is drawn boldest.
-        floor: The lowest y, and what is said there.
-        ceiling: What is said where y is inf.
-        below: Whether what lies at or under the floor is drawn apart from what lies just above it.
+        title: The title of the plot.
+        says: One sentence for screen readers.
+        x_label: The label of x, with its unit if it has one.
+        y_label: The label of y, with its unit.
+        x_ticks: Values and their labels; the axis goes from the first to the last.
+        y_name: The function that formats a value of y.
+        series: At most six curves; the first has the boldest line.
+        floor: The lowest y, and its label.
+        ceiling: The label for y = inf.
+        below: Whether values at or below the floor are drawn apart from values just above it.
     """
 
     title: str
@@ -55,13 +55,13 @@ class Plot:
     below: bool = True
 
     def decades(self) -> tuple[int, int]:
-        """The exponents of ten between which the curves lie."""
+        """Return the exponents of ten that bound the curves."""
         values = [y for s in self.series for _, y in s.points if math.isfinite(y) and y > self.floor[0]]
         low = math.floor(math.log10(self.floor[0]) + 1e-9)
         return low, max(low + 1, math.ceil(math.log10(max(values, default=1.0))))
 
     def place(self, x: float, y: float) -> Point:
-        """Where a point is drawn."""
+        """Return the position of a point."""
         return self._across(x), self._up(y)
 
     def _across(self, x: float) -> float:
@@ -79,7 +79,7 @@ class Plot:
 
 
 def figure(plot: Plot, heading: str = "") -> Html:
-    """The plot, its legend, and its numbers as a table."""
+    """Return the plot, its legend, and its numbers as a table."""
     name = "".join(c if c.isalnum() else "-" for c in plot.title.lower())
     drawing = tag(
         "svg",
@@ -138,7 +138,7 @@ def _curve(plot: Plot, k: int) -> Html:
 
 
 def _mark(x: float, y: float, k: int, said: str = "") -> Html:
-    """The shape that tells the series apart without its colour."""
+    """Return the marker of a series, which distinguishes it without colour."""
     r = 3.6
     corners = {
         "square": [(-r, -r), (r, -r), (r, r), (-r, r)],
@@ -192,7 +192,7 @@ def _numbers(plot: Plot) -> Html:
 
 
 def power(value: float) -> str:
-    """A power of ten as it is written.
+    """Format a number as a multiple of a power of ten.
 
     Example:
         >>> power(1e-7), power(1.0), power(3.2e5)
