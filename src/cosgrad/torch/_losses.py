@@ -10,6 +10,7 @@ from cosgrad.torch._arguments import FACE, check_device, check_tensor, pair
 from cosgrad.torch._array import OPS
 from cosgrad.torch._core import batch_shape
 from cosgrad.torch._function import PlainMean
+from cosgrad.torch._numbers import as_tensor
 from cosgrad.torch._rule import intercepted, recorded, transformed
 from cosgrad.torch._similarity import cosine, overridden, plain_rule
 
@@ -147,8 +148,11 @@ def _unit_distance(
 
 def _weights(weights: Tensor | float | None, losses: Tensor) -> Tensor:
     if not isinstance(weights, Tensor):
-        wide = OPS.widen(losses.new_empty(())).dtype  # a number has more digits than a half type
-        weights = torch.as_tensor(weights, dtype=wide, device=losses.device)
+        wide = OPS.widen(losses.new_empty(()))  # a number has more digits than a half type
+        if isinstance(weights, int | float):
+            weights = as_tensor(weights, wide)
+        else:
+            weights = torch.as_tensor(weights, dtype=wide.dtype, device=losses.device)
     check_tensor("weights", weights)
     if weights.is_complex():
         raise FACE.refuse_dtype("weights", weights.dtype, "real")

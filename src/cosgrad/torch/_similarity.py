@@ -12,6 +12,7 @@ from cosgrad.spec import check_eps
 from cosgrad.torch import _closed, _core, _function, _normalize
 from cosgrad.torch._arguments import FACE, FLOAT_NAMES, FLOATS, check_tensor, pair
 from cosgrad.torch._array import OPS
+from cosgrad.torch._numbers import symbolic
 from cosgrad.torch._operators import OPERATORS
 from cosgrad.torch._rule import plain, rule, traced, transformed
 
@@ -132,7 +133,7 @@ def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -
     result: Tensor
     if not traced():
         result = _normalize.normalize(x, axis, eps)
-    elif x.is_cpu:
+    elif x.is_cpu and not symbolic(eps):
         result = OPERATORS.normalize(x, axis, eps)
     else:
         result = formulas.normalize(OPS, x, axis, eps)
@@ -158,7 +159,7 @@ def cosine(
     x, y, axis = pair(names, x1, x2, dim)
     if not traced():
         out = _function.cosine(x, y, rule(axis, eps, what, skip_zero))
-    elif x.is_cpu:
+    elif x.is_cpu and not symbolic(eps):
         out = getattr(OPERATORS, what)(x, y, axis, eps, skip_zero)
     else:
         out = _closed.cosine(x, y, Rule(axis, eps, what, skip_zero))

@@ -1,14 +1,13 @@
 """What the contrastive losses take, beside the matrices."""
 
-import math
-
 import torch
 from torch import Tensor
 
-from cosgrad.spec import check_temperature
+from cosgrad.spec import check_finite, check_temperature
 from cosgrad.torch._arguments import FACE, FLOATS, DtypeError, ShapeError, check_device, check_tensor
 from cosgrad.torch._array import OPS
 from cosgrad.torch._contrastive.problem import Options, full_dtype
+from cosgrad.torch._numbers import as_tensor, in_graph
 from cosgrad.torch._rule import intercepted, recorded, traced, transformed
 
 GRADIENT_SCALES = ("mean", "sum")
@@ -65,28 +64,35 @@ def check_ignore(ignore: Tensor, x: Tensor, columns: int | None) -> None:
 def reciprocal_of(temperature: float | Tensor, like: Tensor) -> Tensor:
     """Return 1 / temperature as `scalar` does."""
     t = scalar("temperature", temperature, like)
-    if _visible(t):
+    if not isinstance(temperature, Tensor) and not in_graph(temperature):
+        check_temperature(float(temperature))
+    elif _visible(t):
         check_temperature(t.item())
     return t.reciprocal()
 
 
 def scalar(name: str, value: float | Tensor, like: Tensor) -> Tensor:
-    """Return a finite number in rank 0 and the widest dtype, differentiable if it was a tensor."""
+    """Return a finite number in rank 0 and the widest dtype, differentiable if it was a tensor.
+
+    A number is checked everywhere. A tensor is checked where its value can be seen; elsewhere the operator
+    checks it when it runs.
+    """
     wide = OPS.widen(like.new_empty(0, dtype=full_dtype(like)))
+    if in_graph(value):
+        value = torch.as_tensor(value)
     if not isinstance(value, Tensor):
         try:
             value = float(value)
         except (TypeError, ValueError):
             raise TypeError(f"{name}={value!r} must be a number or a tensor of one element") from None
-        t = wide.new_tensor(value)
-    elif value.numel() != 1 or value.is_complex():
+        return as_tensor(check_finite(name, value), wide)
+    if value.numel() != 1 or value.is_complex():
         raise ShapeError(
             f"{name} of shape {tuple(value.shape)} and dtype {value.dtype} must be one real number"
         )
-    else:
-        t = value.reshape(()).to(wide)
-    if _visible(t) and not math.isfinite(t.item()):
-        raise ValueError(f"{name}={t.item()} must be finite")
+    t = value.reshape(()).to(wide)
+    if _visible(t):
+        check_finite(name, t.item())
     return t
 
 

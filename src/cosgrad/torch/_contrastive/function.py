@@ -5,11 +5,13 @@ the sigmoid loss saves a product in four, and no rank has to talk in a backward.
 formula on the whole matrix.
 """
 
+import math
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from cosgrad.spec import check_finite, check_temperature
 from cosgrad.torch._array import OPS
 from cosgrad.torch._contrastive import dense, sigmoid, softmax
 from cosgrad.torch._contrastive.problem import Needs, Options, Result, full_dtype
@@ -57,7 +59,8 @@ def contrastive(
 
 def _formula(x: Tensor, y: Tensor | None, scale: Tensor, bias: Tensor | None, options: Options) -> Tensor:
     if bias is None or y is None:
-        return dense.softmax(x, y, scale, options)
+        possible = (scale > 0) & (scale < math.inf)  # others are refused where they can be seen
+        return dense.softmax(x, y, torch.where(possible, scale, math.nan), options)
     return dense.sigmoid(x, y, scale, bias)
 
 
@@ -70,9 +73,12 @@ def _tiled(
     ring: Ring,
     needs: Needs,
 ) -> Result:
+    number = scale.item()
     if bias is None or y is None:
-        return softmax.loss(x, y, scale.item(), options, ring, needs)
-    return sigmoid.loss(x, y, scale.item(), bias.item(), ring, needs)
+        check_temperature(1 / number if number else math.inf)
+        return softmax.loss(x, y, number, options, ring, needs)
+    check_finite("scale", number)
+    return sigmoid.loss(x, y, number, check_finite("bias", bias.item()), ring, needs)
 
 
 def _seen(x: Tensor) -> bool:
