@@ -1,7 +1,7 @@
 """Dispatch by type: finds the frontend that serves the arguments of a call.
 
-A framework that the caller has not imported is not imported. `torch.compile` traces everything here: each import
-is a statement in a function, and frameworks are compared by identity.
+A framework that the caller has not imported is not imported. `torch.compile` traces everything here: each
+import is a statement in a function, and frameworks are compared by identity.
 """
 
 import sys

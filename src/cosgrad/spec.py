@@ -192,9 +192,24 @@ def check_reduction(reduction: str) -> str:
     return reduction
 
 
-def refuse_target(value: object) -> ValueError:
-    """Return the error for a target of the embedding loss that is neither +1 nor -1."""
-    return ValueError(f"target holds {value}, must hold only +1 and -1")
+def refuse_target(value: object, unsigned: str | None = None) -> ValueError:
+    """Return the error for a target of the embedding loss that is neither +1 nor -1.
+
+    Args:
+        value: The value.
+        unsigned: The dtype of the target, if it cannot hold -1.
+    """
+    cure = (
+        f"; {unsigned} cannot hold -1, so make the target in a signed or floating dtype" if unsigned else ""
+    )
+    return ValueError(f"target holds {value}, must hold only +1 and -1{cure}")
+
+
+def check_target(target: Any) -> None:
+    """Refuse a NumPy array, as a target of the embedding loss, that holds anything but +1 and -1."""
+    wrong = target[(target != 1) & (target != -1)]
+    if wrong.size:
+        raise refuse_target(wrong.flat[0].item(), str(target.dtype) if target.dtype.kind == "u" else None)
 
 
 def size(shape: Sequence[int]) -> int:

@@ -18,7 +18,11 @@ def as_tensor(number: float, like: Tensor) -> Tensor:
 
 def in_graph(value: object) -> bool:
     """Tell whether a compiler sees a NumPy number or array, whose value is known when the graph runs."""
-    return torch.compiler.is_compiling() and not isinstance(value, (Tensor, int, float)) and hasattr(value, "item")
+    return (
+        torch.compiler.is_compiling()
+        and not isinstance(value, (Tensor, int, float))
+        and hasattr(value, "item")
+    )
 
 
 def symbolic(number: float) -> bool:

@@ -11,6 +11,7 @@ from cosgrad.torch._numbers import as_tensor, in_graph
 from cosgrad.torch._rule import intercepted, recorded, traced, transformed
 
 GRADIENT_SCALES = ("mean", "sum")
+Labels = tuple[Tensor | None, Tensor | None]
 Arguments = tuple[Tensor, Tensor | None, Tensor, Tensor | None, Options]
 
 
@@ -41,13 +42,31 @@ def facts(
     }
 
 
-def check_labels_of(name: str, labels: Tensor, of: str, x: Tensor) -> None:
-    """Refuse what is not one label for each row of x."""
+def check_labels_of(name: str, labels: Tensor, of: str, x: Tensor) -> Tensor:
+    """Return the labels if they are one for each row of x."""
     check_tensor(name, labels)
     if labels.dtype.is_floating_point or labels.dtype.is_complex:
         raise DtypeError(f"{name} is of dtype {labels.dtype}, must be integers or booleans")
     FACE.check_shape(name, tuple(labels.shape), (x.shape[0],))
     check_device((name, of), labels, x)
+    return labels
+
+
+def same_integers(labels_x: Tensor, labels_y: Tensor) -> Labels:
+    """Return labels in dtypes that PyTorch compares: it does not compare all unsigned integers.
+
+    As int64, two labels of uint64 are equal where they were before. One of uint64 and one of a signed dtype may
+    become equal, so that pair is refused.
+    """
+    dtypes = {labels_x.dtype, labels_y.dtype}
+    if torch.uint64 in dtypes and len(dtypes) > 1:
+        raise DtypeError(
+            f"labels_x is of dtype {labels_x.dtype} and labels_y of dtype {labels_y.dtype}, "
+            "must be of one dtype where one is torch.uint64"
+        )
+    if dtypes & {torch.uint16, torch.uint32, torch.uint64}:
+        return labels_x.to(torch.int64), labels_y.to(torch.int64)
+    return labels_x, labels_y
 
 
 def check_ignore(ignore: Tensor, x: Tensor, columns: int | None) -> None:

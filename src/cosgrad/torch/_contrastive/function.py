@@ -13,6 +13,7 @@ from torch import Tensor
 
 from cosgrad.spec import check_finite, check_temperature
 from cosgrad.torch._array import OPS
+from cosgrad.torch._autocast import loss_dtype
 from cosgrad.torch._contrastive import dense, sigmoid, softmax
 from cosgrad.torch._contrastive.problem import Needs, Options, Result, full_dtype
 from cosgrad.torch._contrastive.ring import Ring
@@ -29,7 +30,7 @@ LIBRARY.define(
 def contrastive(
     x: Tensor, y: Tensor | None, scale: Tensor, bias: Tensor | None, options: Options, ring: Ring
 ) -> Tensor:
-    """Return the loss in the dtype of x, recorded by whatever wants to differentiate it.
+    """Return the loss in the dtype of x, or that of autocast, recorded by whatever wants to differentiate it.
 
     Args:
         x: Matrix of rows.
@@ -39,13 +40,14 @@ def contrastive(
         options: What else is asked.
         ring: The ranks that share the batch.
     """
+    dtype = loss_dtype(x.dtype, x.device.type)
     out: Tensor
     if ring.group is None:
         if _seen(x):
             out, *_ = OPERATORS.contrastive(x, y, scale, bias, *options.arguments())
-            return out.to(x.dtype)
+            return out.to(dtype)
         if transformed():
-            return _formula(x, y, scale, bias, options).to(x.dtype)
+            return _formula(x, y, scale, bias, options).to(dtype)
     elif transformed() or traced():
         raise RuntimeError(
             "group= is not supported under torch.compile, torch.func or forward mode: call the loss outside"
@@ -54,7 +56,7 @@ def contrastive(
         out = Tiled.apply(x, y, scale, bias, options, ring)
     else:
         out = _tiled(x, y, scale, bias, options, ring, Needs()).loss
-    return out.to(x.dtype)
+    return out.to(dtype)
 
 
 def _formula(x: Tensor, y: Tensor | None, scale: Tensor, bias: Tensor | None, options: Options) -> Tensor:
