@@ -199,9 +199,7 @@ def refuse_target(value: object, unsigned: str | None = None) -> ValueError:
         value: The value.
         unsigned: The dtype of the target, if it cannot hold -1.
     """
-    cure = (
-        f"; {unsigned} cannot hold -1, so make the target in a signed or floating dtype" if unsigned else ""
-    )
+    cure = f"; {unsigned} cannot hold -1: make the target in a signed or floating dtype" if unsigned else ""
     return ValueError(f"target holds {value}, must hold only +1 and -1{cure}")
 
 

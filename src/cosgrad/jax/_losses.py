@@ -70,8 +70,8 @@ def cosine_embedding_loss(
         x1: Array (N, D), (D,) or of any other batch shape; the vectors are along the last axis.
         x2: Array that broadcasts with x1.
         target: Array of +1 and -1, of a real dtype other than bool, that broadcasts to the shape of the
-            losses and does not enlarge it. Other values are refused where they can be seen. Under a transform they
-            cannot: there the loss of a row with another value is NaN.
+            losses and does not enlarge it. Other values are refused where they can be seen. Under a transform
+            they cannot: there the loss of a row with another value is NaN.
         margin: Similarity up to which a pair with target -1 costs nothing.
         reduction: As in `cosine_distance_loss`, with all weights 1.
 

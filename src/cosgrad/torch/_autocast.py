@@ -1,7 +1,7 @@
 """The dtypes that `torch.autocast` asks for: those that PyTorch's own functions return.
 
-The losses return float32 for half types on every device, as `torch.nn.functional.cosine_embedding_loss` does: a
-`GradScaler` multiplies the loss by 65536, which float16 cannot hold. The functions of rows do the same on
+The losses return float32 for half types on every device, as `torch.nn.functional.cosine_embedding_loss`
+does: a `GradScaler` multiplies the loss by 65536, which float16 cannot hold. The functions of rows do so on
 every device but the CPU, as `cosine_similarity` and `normalize` of `torch.nn.functional` do.
 """
 

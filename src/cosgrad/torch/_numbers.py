@@ -1,8 +1,8 @@
 """Python numbers in arguments.
 
-`torch.compile` makes a float symbolic when its value changes from call to call, so that one graph serves every
-value. Such a float stays symbolic in arithmetic with a tensor. A function that makes a tensor of it, and an
-operator that takes a float, need its value and so a new graph for each.
+`torch.compile` makes a float symbolic when its value changes from call to call, so that one graph serves
+every value. Such a float stays symbolic in arithmetic with a tensor. A function that makes a tensor of it and
+an operator that takes a float need its value, and so each value needs a new graph.
 """
 
 import torch

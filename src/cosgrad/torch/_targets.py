@@ -10,9 +10,9 @@ _UNSIGNED = (torch.uint8, torch.uint16, torch.uint32, torch.uint64)
 
 
 def comparable(t: Tensor) -> Tensor:
-    """Return a tensor in a dtype that PyTorch compares with -1 and converts: unsigned integers become signed.
+    """Return a tensor in a dtype that PyTorch compares with -1: unsigned integers become signed.
 
-    Only uint64 has values that int64 does not hold: it becomes float64, which keeps them apart from 0, 1 and -1.
+    Only uint64 has values that int64 does not hold. It becomes float64, where they differ from 0, 1 and -1.
     """
     if t.dtype in _UNSIGNED:
         return t.to(torch.float64 if t.dtype is torch.uint64 else torch.int64)

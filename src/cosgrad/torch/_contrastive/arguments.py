@@ -55,8 +55,8 @@ def check_labels_of(name: str, labels: Tensor, of: str, x: Tensor) -> Tensor:
 def same_integers(labels_x: Tensor, labels_y: Tensor) -> Labels:
     """Return labels in dtypes that PyTorch compares: it does not compare all unsigned integers.
 
-    As int64, two labels of uint64 are equal where they were before. One of uint64 and one of a signed dtype may
-    become equal, so that pair is refused.
+    The conversion of uint64 to int64 keeps different labels different. It may make a label of uint64 equal to
+    one of a signed dtype, so uint64 is refused beside another dtype.
     """
     dtypes = {labels_x.dtype, labels_y.dtype}
     if torch.uint64 in dtypes and len(dtypes) > 1:
