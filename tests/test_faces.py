@@ -188,6 +188,54 @@ def test_the_same_errors_of_the_losses(case, face):
         face.loss(ONES, ONES, **options)
 
 
+@pytest.mark.parametrize("dtype", ["int8", "int16", "int32", "int64", "float16", "float32", "float64"])
+def test_a_target_may_have_any_signed_dtype(dtype, face):
+    x, y = np.array([[3.0, 4.0], [3.0, 4.0]], np.float32), np.array([[4.0, 3.0], [4.0, 3.0]], np.float32)
+    with face.context():
+        losses = face.face.cosine_embedding_loss(
+            face.tensor(x), face.tensor(y), face.tensor(np.array([1, -1], dtype)), reduction="none"
+        )
+        np.testing.assert_allclose(face.numpy(losses), [0.04, 0.96], rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "uint32", "uint64"])
+def test_an_unsigned_target_holds_1_only(dtype, face):
+    minus_1 = np.array([-1]).astype(dtype)
+    with face.context():
+        x = face.tensor(ONES)
+        ones, target = face.tensor(np.array([1, 1], dtype)), face.tensor(np.array([1, minus_1[0]], dtype))
+        assert float(face.face.cosine_embedding_loss(x, -x, ones)) == 2
+        message = f"target holds {minus_1[0]}, must hold only \\+1 and -1; .*{dtype} cannot hold -1"
+        with pytest.raises(ValueError, match=message):
+            face.face.cosine_embedding_loss(x, x, target)
+
+
+def test_a_target_of_booleans_is_refused(face):
+    x = face.tensor(ONES)
+    for values in ([True, True], [True, False]):
+        with pytest.raises(TypeError, match=r"target is of dtype .*bool, must be of numbers: .*where"):
+            face.face.cosine_embedding_loss(x, x, face.tensor(np.array(values)))
+
+
+def test_where_a_target_cannot_be_seen_the_loss_of_its_row_is_nan(other):
+    """The target goes through a compiler, or through a transform."""
+
+    def losses(target):
+        x = other.tensor(ONES)
+        return other.face.cosine_embedding_loss(x, x, target, margin=0.25, reduction="none")
+
+    hidden = {
+        "torch": lambda f, t: other.torch.func.vmap(lambda _: f(t))(other.torch.ones(1))[0],
+        "jax": lambda f, t: other.jax.jit(f)(t),
+        "tensorflow": lambda f, t: other.tf.function(f)(t),
+    }[other.name]
+    for values, dtype in (([1, 0], "int32"), ([1, 255], "uint8"), ([1, 65535], "uint16"), ([1, 2], "int8")):
+        got = other.numpy(hidden(losses, other.tensor(np.array(values, dtype))))
+        np.testing.assert_array_equal(got, [0, np.nan])
+    got = other.numpy(hidden(losses, other.tensor(np.array([1, -1], "int8"))))
+    np.testing.assert_array_equal(got, [0, 0.75])
+
+
 def test_a_target_that_is_neither_1_nor_minus_1(face):
     x, target = face.tensor(ONES), face.tensor(np.array([1, 0]))
     with pytest.raises(ValueError, match=re.escape("target holds 0, must hold only +1 and -1")):

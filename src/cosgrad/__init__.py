@@ -4,10 +4,10 @@ The functions here go by the type of their arguments to the face of their framew
 for all. A framework that the caller has not imported is not imported.
 """
 
-import sys
-from importlib import import_module
 from importlib.metadata import version
 from typing import Any, Final
+
+from cosgrad import _dispatch
 
 __version__: Final = version("cosgrad")
 
@@ -24,42 +24,6 @@ __all__ = [
     "pairwise_cosine_similarity",
     "sigmoid_contrastive_loss",
 ]
-
-# A framework, its array types, the face that serves it, and the face's words for an axis and for keeping it.
-# What is none of these goes to NumPy, which takes whatever it can make an array of.
-_FRAMEWORKS: Final = (
-    ("torch", ("Tensor",), "cosgrad.torch", "dim", "keepdim"),
-    ("jax", ("Array",), "cosgrad.jax", "axis", "keepdims"),
-    ("tensorflow", ("Tensor", "Variable"), "cosgrad.tensorflow", "axis", "keepdims"),
-)
-_NUMPY: Final = ("numpy", "cosgrad.numpy", "axis", "keepdims")
-
-
-def _framework(x: object) -> tuple[str, str, str, str]:
-    for name, arrays, face, axis, keep in _FRAMEWORKS:
-        module = sys.modules.get(name)
-        if module is not None and isinstance(
-            x, tuple(getattr(module, a) for a in arrays if hasattr(module, a))
-        ):
-            return name, face, axis, keep
-    return _NUMPY
-
-
-def _is_numpy(x: object) -> bool:
-    return type(x).__module__.partition(".")[0] == "numpy"
-
-
-def _face(arguments: dict[str, Any]) -> tuple[Any, str, str]:
-    """Return the face of all arguments, and its words for an axis and for keeping it."""
-    found = {name: _framework(x) for name, x in arguments.items()}
-    others = {name: f for name, f in found.items() if f is not _NUMPY}
-    if others and not any(_is_numpy(arguments[name]) for name in found.keys() - others.keys()):
-        found = others  # a number or a list is whatever the others' face takes it for
-    if len(set(found.values())) > 1:
-        of = ", ".join(f"{name} of {framework[0]}" for name, framework in found.items())
-        raise TypeError(f"arguments of two frameworks: {of}; convert one of them")
-    _, face, axis, keep = next(iter(found.values()))
-    return import_module(face), axis, keep
 
 
 def cosine_similarity(x: Any, y: Any, *, axis: int = -1, eps: float = 0.0, keepdims: bool = False) -> Any:
@@ -111,8 +75,8 @@ def cosine_distance(x: Any, y: Any, *, axis: int = -1, eps: float = 0.0, keepdim
 
 
 def _cosine(function: str, x: Any, y: Any, axis: int, eps: float, keepdims: bool) -> Any:
-    face, word, keep = _face({"x": x, "y": y})
-    return getattr(face, function)(x, y, **{word: axis, "eps": eps, keep: keepdims})
+    one = _dispatch.common(x=x, y=y)
+    return getattr(one.frontend(), function)(x, y, **{one.axis: axis, "eps": eps, one.keep: keepdims})
 
 
 def normalize(x: Any, *, axis: int = -1, eps: float = 0.0) -> Any:
@@ -134,8 +98,8 @@ def normalize(x: Any, *, axis: int = -1, eps: float = 0.0) -> Any:
         >>> normalize([3.0, 4.0])
         array([0.6, 0.8])
     """
-    face, word, _ = _face({"x": x})
-    return face.normalize(x, **{word: axis, "eps": eps})
+    one = _dispatch.common(x=x)
+    return one.frontend().normalize(x, **{one.axis: axis, "eps": eps})
 
 
 def pairwise_cosine_similarity(x: Any, y: Any = None) -> Any:
@@ -181,8 +145,8 @@ def pairwise_cosine_distance(x: Any, y: Any = None) -> Any:
 
 
 def _pairwise(function: str, x: Any, y: Any) -> Any:
-    face, _, _ = _face({"x": x} if y is None else {"x": x, "y": y})
-    return getattr(face, function)(x, y)
+    one = _dispatch.common(x=x) if y is None else _dispatch.common(x=x, y=y)
+    return getattr(one.frontend(), function)(x, y)
 
 
 def cosine_distance_loss(
@@ -218,11 +182,11 @@ def cosine_distance_loss(
         >>> print(round(float(loss), 7))
         0.0771687
     """
-    face, word, _ = _face({"labels": labels, "predictions": predictions})
-    return face.cosine_distance_loss(
+    one = _dispatch.common(labels=labels, predictions=predictions)
+    return one.frontend().cosine_distance_loss(
         labels,
         predictions,
-        **{word: axis},
+        **{one.axis: axis},
         weights=weights,
         reduction=reduction,
         assume_normalized=assume_normalized,
@@ -253,8 +217,8 @@ def cosine_embedding_loss(
         >>> float(cosine_embedding_loss([3.0, 4.0], [4.0, 3.0], 1))
         0.04
     """
-    face, _, _ = _face({"x1": x1, "x2": x2, "target": target})
-    return face.cosine_embedding_loss(x1, x2, target, margin=margin, reduction=reduction)
+    frontend = _dispatch.common(x1=x1, x2=x2, target=target).frontend()
+    return frontend.cosine_embedding_loss(x1, x2, target, margin=margin, reduction=reduction)
 
 
 def contrastive_loss(
@@ -293,9 +257,11 @@ def contrastive_loss(
         >>> contrastive_loss(torch.eye(2), torch.eye(2), temperature=1.0)
         tensor(0.3133)
     """
-    face = _with_contrastive("contrastive_loss", {"x": x, "y": y})
+    frontend = _dispatch.with_function("contrastive_loss", x=x, y=y)
     labels = {"labels_x": labels_x, "labels_y": labels_y}
-    return face.contrastive_loss(x, y, **labels, ignore=ignore, temperature=temperature, symmetric=symmetric)
+    return frontend.contrastive_loss(
+        x, y, **labels, ignore=ignore, temperature=temperature, symmetric=symmetric
+    )
 
 
 def nt_xent_loss(z: Any, labels: Any = None, *, temperature: Any = 0.07) -> Any:
@@ -318,7 +284,7 @@ def nt_xent_loss(z: Any, labels: Any = None, *, temperature: Any = 0.07) -> Any:
         >>> nt_xent_loss(torch.eye(2).repeat(2, 1), temperature=1.0)
         tensor(0.5514)
     """
-    return _with_contrastive("nt_xent_loss", {"z": z}).nt_xent_loss(z, labels, temperature=temperature)
+    return _dispatch.with_function("nt_xent_loss", z=z).nt_xent_loss(z, labels, temperature=temperature)
 
 
 def sigmoid_contrastive_loss(x: Any, y: Any, *, scale: Any = 10.0, bias: Any = -10.0) -> Any:
@@ -342,13 +308,5 @@ def sigmoid_contrastive_loss(x: Any, y: Any, *, scale: Any = 10.0, bias: Any = -
         >>> sigmoid_contrastive_loss(torch.eye(2), torch.eye(2))
         tensor(0.6932)
     """
-    face = _with_contrastive("sigmoid_contrastive_loss", {"x": x, "y": y})
-    return face.sigmoid_contrastive_loss(x, y, scale=scale, bias=bias)
-
-
-def _with_contrastive(function: str, arguments: dict[str, Any]) -> Any:
-    face, _, _ = _face(arguments)
-    if not hasattr(face, function):
-        name = face.__name__.removeprefix("cosgrad.")
-        raise TypeError(f"{', '.join(arguments)} of {name}: {function} takes arrays of torch or jax")
-    return face
+    frontend = _dispatch.with_function("sigmoid_contrastive_loss", x=x, y=y)
+    return frontend.sigmoid_contrastive_loss(x, y, scale=scale, bias=bias)

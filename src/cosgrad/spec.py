@@ -156,7 +156,7 @@ def check_eps(eps: float) -> float:
     except (TypeError, ValueError):
         raise TypeError(f"eps={eps!r} must be a number") from None
     if not value >= 0:
-        raise ValueError(f"eps={eps} must be at least 0")
+        raise ValueError(f"eps={value!r} must be at least 0")
     return value
 
 
@@ -174,8 +174,15 @@ def check_labels(labels_x: object, labels_y: object) -> bool:
 def check_temperature(temperature: float) -> float:
     """Return the temperature, where its value can be seen, if it can divide similarities."""
     if not 0 < temperature < math.inf:
-        raise ValueError(f"temperature={temperature} must be finite and greater than 0")
+        raise ValueError(f"temperature={float(temperature)!r} must be finite and greater than 0")
     return temperature
+
+
+def check_finite(name: str, value: float) -> float:
+    """Return a number if it is finite."""
+    if not -math.inf < value < math.inf:  # torch.compile traces this, but not math.isfinite
+        raise ValueError(f"{name}={float(value)!r} must be finite")
+    return value
 
 
 def check_reduction(reduction: str) -> str:
@@ -185,9 +192,22 @@ def check_reduction(reduction: str) -> str:
     return reduction
 
 
-def refuse_target(value: object) -> ValueError:
-    """Return the error for a target of the embedding loss that is neither +1 nor -1."""
-    return ValueError(f"target holds {value}, must hold only +1 and -1")
+def refuse_target(value: object, unsigned: str | None = None) -> ValueError:
+    """Return the error for a target of the embedding loss that is neither +1 nor -1.
+
+    Args:
+        value: The value.
+        unsigned: The dtype of the target, if it cannot hold -1.
+    """
+    cure = f"; {unsigned} cannot hold -1: make the target in a signed or floating dtype" if unsigned else ""
+    return ValueError(f"target holds {value}, must hold only +1 and -1{cure}")
+
+
+def check_target(target: Any) -> None:
+    """Refuse a NumPy array, as a target of the embedding loss, that holds anything but +1 and -1."""
+    wrong = target[(target != 1) & (target != -1)]
+    if wrong.size:
+        raise refuse_target(wrong.flat[0].item(), str(target.dtype) if target.dtype.kind == "u" else None)
 
 
 def size(shape: Sequence[int]) -> int:

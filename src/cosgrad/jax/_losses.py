@@ -69,8 +69,9 @@ def cosine_embedding_loss(
     Args:
         x1: Array (N, D), (D,) or of any other batch shape; the vectors are along the last axis.
         x2: Array that broadcasts with x1.
-        target: Array of +1 and -1 that broadcasts to the shape of the losses and does not enlarge it. Other
-            values are refused where they can be seen: not under a transform.
+        target: Array of +1 and -1, of a real dtype other than bool, that broadcasts to the shape of the
+            losses and does not enlarge it. Other values are refused where they can be seen. Under a transform
+            they cannot: there the loss of a row with another value is NaN.
         margin: Similarity up to which a pair with target -1 costs nothing.
         reduction: As in `cosine_distance_loss`, with all weights 1.
 
@@ -79,7 +80,7 @@ def cosine_embedding_loss(
 
     Raises:
         ValueError: The target holds something else, or as `cosine_distance_loss`.
-        TypeError: As `cosine_distance_loss`.
+        TypeError: The target is of booleans, or as `cosine_distance_loss`.
 
     Example:
         >>> import jax.numpy as jnp
@@ -91,13 +92,16 @@ def cosine_embedding_loss(
     spec.check_reduction(reduction)
     S, D = cosine(BOTH, ("x1", "x2"), x1, x2, -1)
     t = as_array("target", target)
+    dtype = jnp.result_type(t)
+    if dtype == jnp.bool_:
+        raise FACE.refuse_dtype("target", dtype, "of numbers: jnp.where(target, 1, -1)")
     FACE.check_fits("target", jnp.shape(t), D.shape)
     if not isinstance(t, Tracer) and getattr(t, "is_fully_addressable", True):
-        values = np.asarray(t)  # NumPy's operations are not traced
-        wrong = (values != 1) & (values != -1)
-        if wrong.any():
-            raise spec.refuse_target(values[wrong][0].item())
-    losses = jnp.where(jnp.asarray(t) > 0, D, jnp.where(margin >= S, 0, S - jnp.asarray(margin, S.dtype)))
+        spec.check_target(np.asarray(t))  # NumPy's operations are not traced
+    t = jnp.asarray(t)
+    negative = jnp.zeros_like(t, bool) if jnp.issubdtype(dtype, jnp.unsignedinteger) else t == -1
+    apart = jnp.where(margin >= S, 0, S - jnp.asarray(margin, S.dtype))
+    losses = jnp.where(t == 1, D, jnp.where(negative, apart, jnp.nan))
     return reduced(losses, None, reduction)
 
 

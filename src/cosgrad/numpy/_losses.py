@@ -69,7 +69,8 @@ def cosine_embedding_loss(
     Args:
         x1: Array (N, D), (D,) or of any other batch shape; the vectors are along the last axis.
         x2: Array that broadcasts with x1.
-        target: Array of +1 and -1 that broadcasts to the shape of the losses and does not enlarge it.
+        target: Array of +1 and -1, of a real dtype other than bool, that broadcasts to the shape of the
+            losses and does not enlarge it.
         margin: Similarity up to which a pair with target -1 costs nothing.
         reduction: As in `cosine_distance_loss`, with all weights 1.
 
@@ -78,7 +79,7 @@ def cosine_embedding_loss(
 
     Raises:
         ValueError: The target holds something else, or as `cosine_distance_loss`.
-        TypeError: As `cosine_distance_loss`.
+        TypeError: The target is of booleans, or as `cosine_distance_loss`.
 
     Example:
         >>> x1, x2 = [[3.0, 4.0], [3.0, 4.0]], [[4.0, 3.0], [4.0, 3.0]]
@@ -89,9 +90,9 @@ def cosine_embedding_loss(
     S, D = both(("x1", "x2"), x1, x2)
     t = as_array("target", target)
     FACE.check_fits("target", t.shape, D.shape)
-    wrong = (t != 1) & (t != -1)
-    if wrong.any():
-        raise spec.refuse_target(t[wrong][0].item())
+    if t.dtype == np.bool_:
+        raise FACE.refuse_dtype("target", t.dtype, "of numbers: np.where(target, 1, -1)")
+    spec.check_target(t)
     losses = np.where(t > 0, D, np.where(margin >= S, 0, S - np.asarray(margin, S.dtype))).astype(S.dtype)
     return reduced(losses, None, reduction)
 

@@ -1,5 +1,6 @@
 """The losses: distances, weighted and reduced."""
 
+import math
 from typing import Any
 
 import tensorflow as tf
@@ -87,8 +88,9 @@ def cosine_embedding_loss(
     Args:
         x1: Tensor (N, D), (D,) or of any other batch shape; the vectors are along the last axis.
         x2: Tensor of the same dtype that broadcasts with x1.
-        target: Tensor of +1 and -1 that broadcasts to the shape of the losses and does not enlarge it. Other
-            values are refused where they can be seen: not in a `tf.function`.
+        target: Tensor of +1 and -1, of a real dtype other than bool, that broadcasts to the shape of the
+            losses and does not enlarge it. Other values are refused where they can be seen. In a graph they
+            cannot: there the loss of a row with another value is NaN.
         margin: Similarity up to which a pair with target -1 costs nothing.
         reduction: As in `cosine_distance_loss`, with all weights 1.
 
@@ -97,7 +99,7 @@ def cosine_embedding_loss(
 
     Raises:
         ValueError: The target holds something else, or as `cosine_distance_loss`.
-        TypeError: As `cosine_distance_loss`.
+        TypeError: The target is of booleans, or as `cosine_distance_loss`.
 
     Example:
         >>> x1, x2 = [[3.0, 4.0], [3.0, 4.0]], [[4.0, 3.0], [4.0, 3.0]]
@@ -107,12 +109,18 @@ def cosine_embedding_loss(
     spec.check_reduction(reduction)
     S, D = cosine(BOTH, ("x1", "x2"), x1, x2, -1)
     t = _real("target", target, S)
+    if t.dtype.is_bool:
+        raise FACE.refuse_dtype("target", t.dtype.name, "of numbers: tf.where(target, 1, -1)")
     check_fits("target", t, D.shape)
     if tf.executing_eagerly():
-        _check_target(t)
+        spec.check_target(t.numpy())
     m = tf.cast(margin, S.dtype)
     zero = tf.zeros((), S.dtype)
-    losses = tf.where(_fitted(t, D) > 0, D, tf.where(m >= S, zero, S - m))
+    t = _fitted(t, D)
+    negative = tf.zeros_like(t, tf.bool) if t.dtype.is_unsigned else t == tf.cast(-1, t.dtype)
+    apart = tf.where(m >= S, zero, S - m)
+    nan = tf.constant(math.nan, S.dtype)
+    losses = tf.where(t == tf.cast(1, t.dtype), D, tf.where(negative, apart, nan))
     return reduced(losses, None, reduction)
 
 
@@ -142,10 +150,3 @@ def _fitted(t: Any, losses: Any) -> Any:
     """Return what does not enlarge the losses; where shapes are not known yet the run finds out."""
     known = t.shape.is_fully_defined() and losses.shape.is_fully_defined()
     return t if known else tf.broadcast_to(t, tf.shape(losses))
-
-
-def _check_target(target: Any) -> None:
-    t = target.numpy()
-    wrong = t[(t != 1) & (t != -1)]
-    if wrong.size:
-        raise spec.refuse_target(wrong.flat[0].item())

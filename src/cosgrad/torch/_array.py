@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from cosgrad.spec import Shape
+from cosgrad.torch._numbers import as_tensor, symbolic
 from cosgrad.torch._rule import bound_for_onnx
 
 _HALF = (torch.float16, torch.bfloat16)
@@ -44,6 +45,8 @@ class TorchOps:
 
     def where(self, condition: Tensor, x: Tensor | float, y: Tensor | float) -> Tensor:
         """Select elementwise."""
+        if not isinstance(x, Tensor) and isinstance(y, Tensor) and symbolic(x):
+            x = as_tensor(x, y)
         return torch.where(condition, x, y)
 
     def sqrt(self, x: Tensor) -> Tensor:

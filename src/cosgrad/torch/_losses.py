@@ -1,5 +1,7 @@
 """The losses: distances, weighted and reduced."""
 
+import math
+
 import torch
 from torch import Tensor
 from torch.overrides import has_torch_function
@@ -8,10 +10,13 @@ from cosgrad import formulas, spec
 from cosgrad.closed import BOTH, DISTANCE
 from cosgrad.torch._arguments import FACE, check_device, check_tensor, pair
 from cosgrad.torch._array import OPS
+from cosgrad.torch._autocast import for_loss
 from cosgrad.torch._core import batch_shape
 from cosgrad.torch._function import PlainMean
+from cosgrad.torch._numbers import as_tensor
 from cosgrad.torch._rule import intercepted, recorded, transformed
 from cosgrad.torch._similarity import cosine, overridden, plain_rule
+from cosgrad.torch._targets import as_target, check_target, comparable
 
 
 def cosine_distance_loss(
@@ -39,8 +44,9 @@ def cosine_distance_loss(
             only.
 
     Returns:
-        A scalar, or the weighted distances for "none", of the promoted dtype of labels and predictions. No
-        eps floors anything: a zero vector has distance 1 and gradient 0.
+        A scalar, or the weighted distances for "none", of the promoted dtype of labels and predictions, or
+        float32 for half types under autocast. No eps floors anything: a zero vector has distance 1 and
+        gradient 0.
 
     Raises:
         ValueError: The reduction is none of these; shapes do not fit or are on two devices (also a
@@ -68,6 +74,7 @@ def cosine_distance_loss(
         )
     spec.check_reduction(reduction)
     names = ("labels", "predictions")
+    labels, predictions = for_loss(labels), for_loss(predictions)
     if assume_normalized:
         D, w = _unit_distance(names, labels, predictions, dim, weights)
         return reduced(D, w, reduction)
@@ -82,7 +89,7 @@ def cosine_distance_loss(
 
 
 def cosine_embedding_loss(
-    x1: Tensor, x2: Tensor, target: Tensor, margin: float = 0.0, *, reduction: str = "mean"
+    input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0.0, *, reduction: str = "mean"
 ) -> Tensor:
     r"""Return the mean of D where the target is +1, and of max(0, S - margin) where it is -1.
 
@@ -90,19 +97,21 @@ def cosine_embedding_loss(
     D = 1 and gradient 0.
 
     Args:
-        x1: Tensor (N, D), (D,) or of any other batch shape; the vectors are along the last dimension.
-        x2: Tensor that broadcasts with `x1`.
-        target: Tensor of +1 and -1 that broadcasts to the shape of the losses and does not enlarge it. Other
-            values are refused where they can be seen: not under a transform or a compiler.
+        input1: Tensor (N, D), (D,) or of any other batch shape; the vectors are along the last dimension.
+        input2: Tensor that broadcasts with `input1`.
+        target: Tensor of +1 and -1, of a real dtype other than bool, that broadcasts to the shape of the
+            losses and does not enlarge it. Other values are refused where they can be seen. Under a transform
+            or a compiler they cannot: there the loss of a row with another value is NaN.
         margin: Similarity up to which a pair with target -1 costs nothing.
         reduction: As in `cosine_distance_loss`, with all weights 1.
 
     Returns:
-        A scalar, or the losses for "none", of the promoted dtype of `x1` and `x2`.
+        A scalar, or the losses for "none", of the promoted dtype of `input1` and `input2`, or float32 under
+        autocast.
 
     Raises:
         ValueError: The target holds something else, or as `cosine_distance_loss`.
-        TypeError: As `cosine_distance_loss`.
+        TypeError: The target is of booleans or complex numbers, or as `cosine_distance_loss`.
 
     Example:
         >>> import torch
@@ -110,18 +119,20 @@ def cosine_embedding_loss(
         >>> cosine_embedding_loss(x1, x2, torch.tensor([1, -1]), margin=0.5, reduction="none")
         tensor([0.0400, 0.4600])
     """
-    if not torch.compiler.is_compiling() and has_torch_function((x1, x2, target)):
+    tensors = (input1, input2, target)
+    if not torch.compiler.is_compiling() and has_torch_function(tensors):
         return overridden(
-            cosine_embedding_loss, (x1, x2, target), x1, x2, target, margin=margin, reduction=reduction
+            cosine_embedding_loss, tensors, input1, input2, target, margin=margin, reduction=reduction
         )
     spec.check_reduction(reduction)
-    check_tensor("target", target)
-    S, D = cosine(BOTH, ("x1", "x2"), x1, x2, -1, 0.0)
+    t = as_target(target)
+    S, D = cosine(BOTH, ("input1", "input2"), for_loss(input1), for_loss(input2), -1, 0.0)
     FACE.check_fits("target", tuple(target.shape), tuple(D.shape))
-    check_device(("target", "x1"), target, x1)
+    check_device(("target", "input1"), target, input1)
     if _visible(target):
-        _check_target(target)
-    losses = torch.where(target > 0, D, torch.where(margin >= S, 0, S - margin))
+        check_target(target)
+    apart = torch.where(margin >= S, 0, S - margin)
+    losses = torch.where(t == 1, D, torch.where(t == -1, apart, math.nan))
     return reduced(losses, None, reduction)
 
 
@@ -147,11 +158,15 @@ def _unit_distance(
 
 def _weights(weights: Tensor | float | None, losses: Tensor) -> Tensor:
     if not isinstance(weights, Tensor):
-        wide = OPS.widen(losses.new_empty(())).dtype  # a number has more digits than a half type
-        weights = torch.as_tensor(weights, dtype=wide, device=losses.device)
+        wide = OPS.widen(losses.new_empty(()))  # a number has more digits than a half type
+        if isinstance(weights, int | float):
+            weights = as_tensor(weights, wide)
+        else:
+            weights = torch.as_tensor(weights, dtype=wide.dtype, device=losses.device)
     check_tensor("weights", weights)
     if weights.is_complex():
         raise FACE.refuse_dtype("weights", weights.dtype, "real")
+    weights = comparable(weights)
     FACE.check_fits("weights", tuple(weights.shape), tuple(losses.shape))
     check_device(("weights", "labels"), weights, losses)
     return weights
@@ -165,9 +180,3 @@ def _visible(target: Tensor) -> bool:
     if torch.compiler.is_compiling():
         return False
     return not (target.is_meta or transformed() or intercepted()) and type(target) is Tensor
-
-
-def _check_target(target: Tensor) -> None:
-    wrong = (target != 1) & (target != -1)
-    if wrong.any():
-        raise spec.refuse_target(target[wrong][0].item())

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.overrides import has_torch_function
 
 from cosgrad.torch._arguments import FACE, check_device, promote
+from cosgrad.torch._autocast import for_rows
 from cosgrad.torch._rule import Function, plain, traced, transformed
 from cosgrad.torch._similarity import normalize, overridden
 
@@ -71,6 +72,7 @@ def pairwise_cosine_distance(x: Tensor, y: Tensor | None = None) -> Tensor:
 
 def _matrix(x: Tensor, y: Tensor | None, *, distance: bool) -> Tensor:
     one = y is None or y is x
+    x, y = for_rows(x), None if one else for_rows(y)
     a, b = promote(("x", "y"), x, x if y is None else y)
     FACE.check_matrices(tuple(a.shape), tuple(b.shape))
     check_device(("x", "y"), a, b)

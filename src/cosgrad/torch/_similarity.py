@@ -12,6 +12,8 @@ from cosgrad.spec import check_eps
 from cosgrad.torch import _closed, _core, _function, _normalize
 from cosgrad.torch._arguments import FACE, FLOAT_NAMES, FLOATS, check_tensor, pair
 from cosgrad.torch._array import OPS
+from cosgrad.torch._autocast import for_rows
+from cosgrad.torch._numbers import symbolic
 from cosgrad.torch._operators import OPERATORS
 from cosgrad.torch._rule import plain, rule, traced, transformed
 
@@ -128,11 +130,11 @@ def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -
     if input.dtype not in FLOATS:
         raise FACE.refuse_dtype("input", input.dtype, f"floating, that is {FLOAT_NAMES}")
     axis, eps = FACE.check_axis(dim, input.dim()), check_eps(eps)
-    x = input.unsqueeze(0) if input.dim() == 0 else input
+    x = for_rows(input.unsqueeze(0) if input.dim() == 0 else input)
     result: Tensor
     if not traced():
         result = _normalize.normalize(x, axis, eps)
-    elif x.is_cpu:
+    elif x.is_cpu and not symbolic(eps):
         result = OPERATORS.normalize(x, axis, eps)
     else:
         result = formulas.normalize(OPS, x, axis, eps)
@@ -155,10 +157,10 @@ def cosine(
         out = (_function.PlainCosine.apply if record else _core.cosine)(x1, x2, how)
         return out.unsqueeze(how.axis) if keepdim else out
     eps = check_eps(eps)
-    x, y, axis = pair(names, x1, x2, dim)
+    x, y, axis = pair(names, for_rows(x1), for_rows(x2), dim)
     if not traced():
         out = _function.cosine(x, y, rule(axis, eps, what, skip_zero))
-    elif x.is_cpu:
+    elif x.is_cpu and not symbolic(eps):
         out = getattr(OPERATORS, what)(x, y, axis, eps, skip_zero)
     else:
         out = _closed.cosine(x, y, Rule(axis, eps, what, skip_zero))

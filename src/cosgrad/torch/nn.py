@@ -113,9 +113,9 @@ class CosineEmbeddingLoss(Module):
         self.margin = margin
         self.reduction = check_reduction(reduction)
 
-    def forward(self, x1: Tensor, x2: Tensor, target: Tensor) -> Tensor:
+    def forward(self, input1: Tensor, input2: Tensor, target: Tensor) -> Tensor:
         """Return the loss."""
-        return cosine_embedding_loss(x1, x2, target, margin=self.margin, reduction=self.reduction)
+        return cosine_embedding_loss(input1, input2, target, margin=self.margin, reduction=self.reduction)
 
     def extra_repr(self) -> str:
         """Return the options."""

@@ -1,17 +1,17 @@
 """What the contrastive losses take, beside the matrices."""
 
-import math
-
 import torch
 from torch import Tensor
 
-from cosgrad.spec import check_temperature
+from cosgrad.spec import check_finite, check_temperature
 from cosgrad.torch._arguments import FACE, FLOATS, DtypeError, ShapeError, check_device, check_tensor
 from cosgrad.torch._array import OPS
 from cosgrad.torch._contrastive.problem import Options, full_dtype
+from cosgrad.torch._numbers import as_tensor, in_graph
 from cosgrad.torch._rule import intercepted, recorded, traced, transformed
 
 GRADIENT_SCALES = ("mean", "sum")
+Labels = tuple[Tensor | None, Tensor | None]
 Arguments = tuple[Tensor, Tensor | None, Tensor, Tensor | None, Options]
 
 
@@ -42,13 +42,31 @@ def facts(
     }
 
 
-def check_labels_of(name: str, labels: Tensor, of: str, x: Tensor) -> None:
-    """Refuse what is not one label for each row of x."""
+def check_labels_of(name: str, labels: Tensor, of: str, x: Tensor) -> Tensor:
+    """Return the labels if they are one for each row of x."""
     check_tensor(name, labels)
     if labels.dtype.is_floating_point or labels.dtype.is_complex:
         raise DtypeError(f"{name} is of dtype {labels.dtype}, must be integers or booleans")
     FACE.check_shape(name, tuple(labels.shape), (x.shape[0],))
     check_device((name, of), labels, x)
+    return labels
+
+
+def same_integers(labels_x: Tensor, labels_y: Tensor) -> Labels:
+    """Return labels in dtypes that PyTorch compares: it does not compare all unsigned integers.
+
+    The conversion of uint64 to int64 keeps different labels different. It may make a label of uint64 equal to
+    one of a signed dtype, so uint64 is refused beside another dtype.
+    """
+    dtypes = {labels_x.dtype, labels_y.dtype}
+    if torch.uint64 in dtypes and len(dtypes) > 1:
+        raise DtypeError(
+            f"labels_x is of dtype {labels_x.dtype} and labels_y of dtype {labels_y.dtype}, "
+            "must be of one dtype where one is torch.uint64"
+        )
+    if dtypes & {torch.uint16, torch.uint32, torch.uint64}:
+        return labels_x.to(torch.int64), labels_y.to(torch.int64)
+    return labels_x, labels_y
 
 
 def check_ignore(ignore: Tensor, x: Tensor, columns: int | None) -> None:
@@ -65,28 +83,35 @@ def check_ignore(ignore: Tensor, x: Tensor, columns: int | None) -> None:
 def reciprocal_of(temperature: float | Tensor, like: Tensor) -> Tensor:
     """Return 1 / temperature as `scalar` does."""
     t = scalar("temperature", temperature, like)
-    if _visible(t):
+    if not isinstance(temperature, Tensor) and not in_graph(temperature):
+        check_temperature(float(temperature))
+    elif _visible(t):
         check_temperature(t.item())
     return t.reciprocal()
 
 
 def scalar(name: str, value: float | Tensor, like: Tensor) -> Tensor:
-    """Return a finite number in rank 0 and the widest dtype, differentiable if it was a tensor."""
+    """Return a finite number in rank 0 and the widest dtype, differentiable if it was a tensor.
+
+    A number is checked everywhere. A tensor is checked where its value can be seen; elsewhere the operator
+    checks it when it runs.
+    """
     wide = OPS.widen(like.new_empty(0, dtype=full_dtype(like)))
+    if in_graph(value):
+        value = torch.as_tensor(value)
     if not isinstance(value, Tensor):
         try:
             value = float(value)
         except (TypeError, ValueError):
             raise TypeError(f"{name}={value!r} must be a number or a tensor of one element") from None
-        t = wide.new_tensor(value)
-    elif value.numel() != 1 or value.is_complex():
+        return as_tensor(check_finite(name, value), wide)
+    if value.numel() != 1 or value.is_complex():
         raise ShapeError(
             f"{name} of shape {tuple(value.shape)} and dtype {value.dtype} must be one real number"
         )
-    else:
-        t = value.reshape(()).to(wide)
-    if _visible(t) and not math.isfinite(t.item()):
-        raise ValueError(f"{name}={t.item()} must be finite")
+    t = value.reshape(()).to(wide)
+    if _visible(t):
+        check_finite(name, t.item())
     return t
 
 

@@ -5,12 +5,15 @@ the sigmoid loss saves a product in four, and no rank has to talk in a backward.
 formula on the whole matrix.
 """
 
+import math
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from cosgrad.spec import check_finite, check_temperature
 from cosgrad.torch._array import OPS
+from cosgrad.torch._autocast import loss_dtype
 from cosgrad.torch._contrastive import dense, sigmoid, softmax
 from cosgrad.torch._contrastive.problem import Needs, Options, Result, full_dtype
 from cosgrad.torch._contrastive.ring import Ring
@@ -27,7 +30,7 @@ LIBRARY.define(
 def contrastive(
     x: Tensor, y: Tensor | None, scale: Tensor, bias: Tensor | None, options: Options, ring: Ring
 ) -> Tensor:
-    """Return the loss in the dtype of x, recorded by whatever wants to differentiate it.
+    """Return the loss in the dtype of x, or that of autocast, recorded by whatever wants to differentiate it.
 
     Args:
         x: Matrix of rows.
@@ -37,13 +40,14 @@ def contrastive(
         options: What else is asked.
         ring: The ranks that share the batch.
     """
+    dtype = loss_dtype(x.dtype, x.device.type)
     out: Tensor
     if ring.group is None:
         if _seen(x):
             out, *_ = OPERATORS.contrastive(x, y, scale, bias, *options.arguments())
-            return out.to(x.dtype)
+            return out.to(dtype)
         if transformed():
-            return _formula(x, y, scale, bias, options).to(x.dtype)
+            return _formula(x, y, scale, bias, options).to(dtype)
     elif transformed() or traced():
         raise RuntimeError(
             "group= is not supported under torch.compile, torch.func or forward mode: call the loss outside"
@@ -52,12 +56,13 @@ def contrastive(
         out = Tiled.apply(x, y, scale, bias, options, ring)
     else:
         out = _tiled(x, y, scale, bias, options, ring, Needs()).loss
-    return out.to(x.dtype)
+    return out.to(dtype)
 
 
 def _formula(x: Tensor, y: Tensor | None, scale: Tensor, bias: Tensor | None, options: Options) -> Tensor:
     if bias is None or y is None:
-        return dense.softmax(x, y, scale, options)
+        possible = (scale > 0) & (scale < math.inf)  # others are refused where they can be seen
+        return dense.softmax(x, y, torch.where(possible, scale, math.nan), options)
     return dense.sigmoid(x, y, scale, bias)
 
 
@@ -70,9 +75,12 @@ def _tiled(
     ring: Ring,
     needs: Needs,
 ) -> Result:
+    number = scale.item()
     if bias is None or y is None:
-        return softmax.loss(x, y, scale.item(), options, ring, needs)
-    return sigmoid.loss(x, y, scale.item(), bias.item(), ring, needs)
+        check_temperature(1 / number if number else math.inf)
+        return softmax.loss(x, y, number, options, ring, needs)
+    check_finite("scale", number)
+    return sigmoid.loss(x, y, number, check_finite("bias", bias.item()), ring, needs)
 
 
 def _seen(x: Tensor) -> bool:

@@ -12,11 +12,13 @@ from cosgrad.torch._arguments import FACE, FLOAT_NAMES, FLOATS, check_device, ch
 from cosgrad.torch._contrastive.arguments import (
     GRADIENT_SCALES,
     Arguments,
+    Labels,
     check_gradient_scale,
     check_ignore,
     check_labels_of,
     facts,
     reciprocal_of,
+    same_integers,
     scalar,
 )
 from cosgrad.torch._contrastive.function import contrastive
@@ -87,15 +89,17 @@ def contrastive_loss(
         return overridden(contrastive_loss, (x, y), x, y, **options, **rest)
 
     def checked() -> Arguments:
+        labels: Labels = (None, None)
         a, b = promote(("x", "y"), x, y)
         check_device(("x", "y"), a, b)
         FACE.check_contrastive(tuple(a.shape), tuple(b.shape), check_labels(labels_x, labels_y), symmetric)
         if labels_x is not None and labels_y is not None:
-            check_labels_of("labels_x", labels_x, "x", a)
-            check_labels_of("labels_y", labels_y, "y", b)
+            labels = same_integers(
+                check_labels_of("labels_x", labels_x, "x", a), check_labels_of("labels_y", labels_y, "y", b)
+            )
         if ignore is not None:
             check_ignore(ignore, a, None if group is not None else b.shape[0])
-        options = Options(symmetric, False, labels_x, labels_y, ignore)
+        options = Options(symmetric, False, *labels, ignore)
         return a, b, reciprocal_of(temperature, a), None, options
 
     return _loss(x, checked, group, gradient_scale)
@@ -145,9 +149,11 @@ def nt_xent_loss(
         if z.dtype not in FLOATS:
             raise FACE.refuse_dtype("z", z.dtype, f"floating, that is {FLOAT_NAMES}")
         FACE.check_views(tuple(z.shape), labels is not None)
+        given: Labels = (None, None)
         if labels is not None:
-            check_labels_of("labels", labels, "z", z)
-        return z, None, reciprocal_of(temperature, z), None, Options(False, True, labels, labels)
+            own = check_labels_of("labels", labels, "z", z)
+            given = same_integers(own, own)
+        return z, None, reciprocal_of(temperature, z), None, Options(False, True, *given)
 
     return _loss(z, checked, group, gradient_scale)
 

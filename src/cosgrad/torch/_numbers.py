@@ -1,0 +1,34 @@
+"""Python numbers in arguments.
+
+`torch.compile` makes a float symbolic when its value changes from call to call, so that one graph serves
+every value. Such a float stays symbolic in arithmetic with a tensor. A function that makes a tensor of it and
+an operator that takes a float need its value, and so each value needs a new graph.
+"""
+
+import torch
+from torch import Tensor
+
+
+def as_tensor(number: float, like: Tensor) -> Tensor:
+    """Return the number as a tensor of rank 0, of the dtype and device of `like`."""
+    if torch.compiler.is_compiling():
+        return like.new_zeros(()) + number
+    return like.new_tensor(number)
+
+
+def in_graph(value: object) -> bool:
+    """Tell whether a compiler sees a NumPy number or array, whose value is known when the graph runs."""
+    return (
+        torch.compiler.is_compiling()
+        and not isinstance(value, (Tensor, int, float))
+        and hasattr(value, "item")
+    )
+
+
+def symbolic(number: float) -> bool:
+    """Tell whether a number is symbolic to a compiler."""
+    if not torch.compiler.is_compiling():
+        return False
+    from torch.fx.experimental.symbolic_shapes import has_static_value  # imports sympy, as compilers do
+
+    return not has_static_value(number)

@@ -1,0 +1,40 @@
+"""Integers in arguments: the targets of the embedding loss, labels and weights, in every width."""
+
+import torch
+from torch import Tensor
+
+from cosgrad import spec
+from cosgrad.torch._arguments import FACE, check_tensor
+
+_UNSIGNED = (torch.uint8, torch.uint16, torch.uint32, torch.uint64)
+
+
+def comparable(t: Tensor) -> Tensor:
+    """Return a tensor in a dtype that PyTorch compares with -1: unsigned integers become signed.
+
+    Only uint64 has values that int64 does not hold. It becomes float64, where they differ from 0, 1 and -1.
+    """
+    if t.dtype in _UNSIGNED:
+        return t.to(torch.float64 if t.dtype is torch.uint64 else torch.int64)
+    return t
+
+
+def as_target(target: Tensor) -> Tensor:
+    """Return the target in a dtype that holds -1, so that no unsigned number is taken for it."""
+    check_tensor("target", target)
+    if target.dtype is torch.bool:
+        raise FACE.refuse_dtype("target", target.dtype, "of numbers: torch.where(target, 1, -1)")
+    if target.is_complex() or target.is_quantized:
+        raise FACE.refuse_dtype("target", target.dtype, "real, +1 and -1")
+    if target.is_floating_point() and target.dtype.itemsize == 1:
+        return target.to(torch.float32)
+    return comparable(target)
+
+
+def check_target(target: Tensor) -> None:
+    """Refuse a target that holds anything but +1 and -1."""
+    t = as_target(target)
+    wrong = (t != 1) & (t != -1)
+    if wrong.any():
+        unsigned = str(target.dtype) if target.dtype in _UNSIGNED else None
+        raise spec.refuse_target(target[wrong][0].item(), unsigned)
