@@ -46,7 +46,8 @@ def contrastive(
             return _formula(x, y, scale, bias, options).to(x.dtype)
     elif transformed() or traced():
         raise RuntimeError(
-            "group= is not supported under torch.compile, torch.func or forward mode: call the loss outside"
+            "group= is not supported in torch.func, forward mode, torch.export or torch.jit.trace: call the "
+            "loss outside, or without group="
         )
     if recorded(x, y, scale, bias):
         out = Tiled.apply(x, y, scale, bias, options, ring)
