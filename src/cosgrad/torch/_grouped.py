@@ -33,9 +33,9 @@ class SavedGroup:
             for group, name in dist.distributed_c10d._world.pg_names.items():
                 if name == self.name and tuple(dist.get_process_group_ranks(group)) == self.ranks:
                     return group
-        name = "the default process group" if self.world else f"the process group {self.name!r}"
+        what = "the default process group" if self.world else f"the process group {self.name!r}"
         raise RuntimeError(
-            f"group: this module was saved with {name} of the ranks {list(self.ranks)}, which this process "
+            f"group: this module was saved with {what} of the ranks {list(self.ranks)}, which this process "
             "does not have: make it before the first use (torch.distributed.init_process_group, new_group), "
             "or assign another group or None to module.group"
         )

@@ -7,7 +7,8 @@ from torch import Tensor
 from torch.nn import Module, Parameter
 
 from cosgrad.torch._contrastive.problem import full_dtype
-from cosgrad.torch._rule import Function
+from cosgrad.torch._function import forward_grad, primals
+from cosgrad.torch._rule import Function, transformed
 
 
 class ScalarModule(Module):
@@ -34,14 +35,13 @@ def number(value: float | Tensor) -> float | Tensor:
     """
     if not isinstance(value, Tensor):
         return value
-    if hasattr(value, "full_tensor"):
-        value = value.full_tensor()
-    if value.numel() != 1:
+    t: Tensor = value.full_tensor() if hasattr(value, "full_tensor") else value
+    if t.numel() != 1:
         raise RuntimeError(
-            f"a learned number is in a parameter of shape {tuple(value.shape)} on this rank: FSDP has sharded "
-            "it; ask for it in the forward, or in FullyShardedDataParallel.summon_full_params"
+            f"a learned number is in a parameter of shape {tuple(t.shape)} on this rank: FSDP has "
+            "sharded it; ask for it in the forward, or in FullyShardedDataParallel.summon_full_params"
         )
-    return value.reshape(())
+    return t.reshape(())
 
 
 def exp(logarithm: Tensor, least: float = 0.0) -> Tensor:
@@ -51,8 +51,7 @@ def exp(logarithm: Tensor, least: float = 0.0) -> Tensor:
     """
     t = number(logarithm)
     assert isinstance(t, Tensor)
-    result: Tensor = _BoundedExp.apply(t.to(full_dtype(t)), least)
-    return result
+    return _bounded_exp(t.to(full_dtype(t)), least)
 
 
 def shown(value: float | Tensor) -> str:
@@ -64,15 +63,41 @@ def shown(value: float | Tensor) -> str:
     return f"{value:.4g}"
 
 
+def _bounded_exp(x: Tensor, least: float) -> Tensor:
+    rule = _TransformedBoundedExp if transformed() else _BoundedExp
+    result: Tensor = rule.apply(x, least)
+    return result
+
+
 class _BoundedExp(Function):
     """exp(x) within [least, largest number], whose gradient beyond a bound can only lead back."""
-
-    generate_vmap_rule = True
 
     @staticmethod
     def forward(x: Tensor, least: float) -> Tensor:
         """Compute only."""
-        return x.exp().clamp(least, torch.finfo(x.dtype).max)
+        return _value(x, least)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        """Keep x for both modes."""
+        x, ctx.least = inputs
+        ctx.save_for_backward(x)
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> Any:
+        """Return the gradient, 0 where a step against it would lead further out."""
+        (x,) = ctx.saved_tensors
+        below, above = _outside(x, ctx.least)
+        out = (below & (g > 0)) | (above & (g < 0))
+        again = torch.is_grad_enabled() or transformed()
+        slope = _bounded_exp(x, ctx.least) if again else _value(x, ctx.least)
+        return torch.where(out, 0, g * slope), None
+
+
+class _TransformedBoundedExp(_BoundedExp):
+    """The same under `torch.func` and in forward mode. A compiler takes no function with a `jvp`."""
+
+    generate_vmap_rule = True
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
@@ -82,19 +107,16 @@ class _BoundedExp(Function):
         ctx.save_for_forward(x)
 
     @staticmethod
-    def backward(ctx: Any, g: Tensor) -> Any:
-        """Return the gradient, 0 where a step against it would lead further out."""
-        (x,) = ctx.saved_tensors
-        below, above = _outside(x, ctx.least)
-        out = (below & (g > 0)) | (above & (g < 0))
-        return torch.where(out, 0, g * _BoundedExp.apply(x, ctx.least)), None
-
-    @staticmethod
     def jvp(ctx: Any, u: Tensor, _: None) -> Any:
         """Return the tangent, 0 beyond a bound."""
-        (x,) = ctx.saved_tensors
-        below, above = _outside(x, ctx.least)
-        return torch.where(below | above, 0, u * _BoundedExp.apply(x, ctx.least))
+        with forward_grad():
+            (x,) = primals(ctx)
+            below, above = _outside(x, ctx.least)
+            return torch.where(below | above, 0, u * _bounded_exp(x, ctx.least))
+
+
+def _value(x: Tensor, least: float) -> Tensor:
+    return x.exp().clamp(least, torch.finfo(x.dtype).max)
 
 
 def _outside(x: Tensor, least: float) -> tuple[Tensor, Tensor]:

@@ -276,7 +276,12 @@ class SigmoidContrastiveLoss(GroupModule, ScalarModule):
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         """Return the loss."""
         return sigmoid_contrastive_loss(
-            x, y, scale=self.scale, bias=number(self.bias), group=self.group, gradient_scale=self.gradient_scale
+            x,
+            y,
+            scale=self.scale,
+            bias=number(self.bias),
+            group=self.group,
+            gradient_scale=self.gradient_scale,
         )
 
     def extra_repr(self) -> str:

@@ -71,7 +71,7 @@ def reciprocal_of(temperature: float | Tensor, like: Tensor) -> Tensor:
 
 
 def _reciprocal(t: Tensor) -> Tensor:
-    """Return 1 / t, or that of the least t of which sums of logits do not overflow.
+    """Return 1 / t, where t is at least 4.1e-289 (float64): sums of logits are to be finite.
 
     Its derivative is taken as that of a logarithm, so that 0 times it is 0 where 1 / t^2 overflows.
     """

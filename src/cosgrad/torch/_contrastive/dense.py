@@ -16,14 +16,15 @@ from cosgrad.torch._rule import intercepted, traced
 
 def softmax(x: Tensor, y: Tensor | None, scale: Tensor, options: Options) -> Tensor:
     """Return the loss of `softmax.loss`."""
-    y = x if y is None else y
+    dtype, scale = _working(x, scale)
+    x = x.to(dtype)  # once: where x is y, its two gradients are added up in this dtype
+    y = x if y is None else y.to(dtype)
     positive, negative = _kinds(x, y, options)
     if not options.symmetric:
         x = _where(positive.any(1), x)  # a row without a positive does not count, NaN or not
     if options.ignore is not None:
         x, y = _where(~options.ignore.all(1), x), _where(~options.ignore.all(0), y)
-    dtype, scale = _working(x, scale)
-    S = _similarities(x, y, dtype)
+    S = _similarities(x, y)
     loss = _mean(S, positive, negative, scale, options)
     if options.symmetric:
         loss = loss / 2 + _mean(S.mT, positive.mT, negative.mT, scale, options) / 2
@@ -33,7 +34,7 @@ def softmax(x: Tensor, y: Tensor | None, scale: Tensor, options: Options) -> Ten
 def sigmoid(x: Tensor, y: Tensor, scale: Tensor, bias: Tensor) -> Tensor:
     """Return the loss of `sigmoid.loss`."""
     dtype, scale, bias = _working(x, scale, bias)
-    S = _similarities(x, y, dtype)
+    S = _similarities(x.to(dtype), y.to(dtype))
     logits = S * scale + bias
     own = torch.ones_like(S, dtype=torch.bool).tril().triu()
     signed = torch.where(own, -logits, logits)
@@ -66,8 +67,8 @@ def _where(counts: Tensor, x: Tensor) -> Tensor:
     return torch.where(counts[:, None], x, 0)
 
 
-def _similarities(x: Tensor, y: Tensor, dtype: torch.dtype) -> Tensor:
-    u, v = (_similarity.normalize(t.to(dtype), dim=1, eps=0.0) for t in (x, y))
+def _similarities(x: Tensor, y: Tensor) -> Tensor:
+    u, v = (_similarity.normalize(t, dim=1, eps=0.0) for t in (x, y))
     with torch.autocast(x.device.type, enabled=False):
         return u @ v.mT
 

@@ -141,8 +141,9 @@ def _differentiable(ctx: Any, inputs: Any, masks: Any, g: Tensor) -> tuple[Tenso
             "a second derivative over a group is not supported: take the loss of one process, without group="
         )
     needs = ctx.needs_input_grad[:4]
-    x, y, scale, bias = (None if t is None else t.view_as(t) for t in inputs)
-    wanted = [t for t, need in zip((x, y, scale, bias), needs, strict=True) if need]
+    aliases: list[Any] = [None if t is None else t.view_as(t) for t in inputs]
+    x, y, scale, bias = aliases
+    wanted = [t for t, need in zip(aliases, needs, strict=True) if need]
     loss = _formula(x, y, scale, bias, Options(ctx.symmetric, y is None, *masks))
     grads = iter(torch.autograd.grad(loss, wanted, g.to(loss.dtype), create_graph=True))
     return tuple(next(grads) if need else None for need in needs)

@@ -217,14 +217,14 @@ def sigmoid_contrastive_loss(
     return _loss(x, checked, group, gradient_scale)
 
 
-def loss_of_group(function: Any, *arguments: Any, **options: Any) -> Any:
+def loss_of_group(function: Callable[..., Tensor], *arguments: Any, **options: Any) -> Tensor:
     """Call a loss."""
     return function(*arguments, **options)
 
 
 # A loss over a group breaks the graph of a compiler: ranks talk to each other in it. Unlike
 # `torch.compiler.disable`, this imports the compiler at the first call only, which a compiler makes.
-_apart: Any = torch._disable_dynamo(loss_of_group)
+_apart: Callable[..., Tensor] = torch._compile._disable_dynamo(loss_of_group)
 
 
 def _loss(

@@ -103,7 +103,9 @@ class Problem:
         large = max(abs(scale), abs(bias)) > LARGE
         self.dtype = wide.dtype if small or large else self.full
         self.u = self.unit(x)
-        narrow = self.dtype == self.full and not small and x.dtype == torch.bfloat16 and fast_bfloat16(x.device)
+        narrow = (
+            self.dtype == self.full and not small and x.dtype == torch.bfloat16 and fast_bfloat16(x.device)
+        )
         self.tiles = Tiles(self.u, narrow=narrow)
         if options.ignore is not None:
             self.u = _without(self.u, options.ignore.all(1))
