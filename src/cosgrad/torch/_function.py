@@ -70,7 +70,7 @@ def front(x: Tensor, dim: int | None, size: int = 1) -> Tensor:
 def _cosine(x: Tensor, y: Tensor, rule: Rule) -> Any:
     if plain(x, y):
         return _core.cosine(x, y, rule)
-    return getattr(OPERATORS, rule.what)(x, y, rule.axis, rule.eps)
+    return getattr(OPERATORS, rule.what)(x, y, rule.axis, rule.eps, rule.skip_zero)
 
 
 def _gradient(x: Tensor, y: Tensor, g: Tensor, rule: Rule, need_x: bool, need_y: bool) -> Pair:

@@ -10,6 +10,8 @@ from torch.nn import Module, Parameter
 from cosgrad.spec import check_eps, check_reduction
 from cosgrad.torch._contrastive.arguments import check_gradient_scale
 from cosgrad.torch._contrastive.losses import contrastive_loss, sigmoid_contrastive_loss
+from cosgrad.torch._grouped import GroupModule
+from cosgrad.torch._learnable import ScalarModule, exp, number, parameter, shown
 from cosgrad.torch._losses import cosine_distance_loss, cosine_embedding_loss
 from cosgrad.torch._similarity import cosine_similarity
 
@@ -122,23 +124,30 @@ class CosineEmbeddingLoss(Module):
         return f"margin={self.margin}, reduction={self.reduction!r}"
 
 
-class ContrastiveLoss(Module):
+class ContrastiveLoss(GroupModule, ScalarModule):
     """InfoNCE with a temperature that may be learned, as `cosgrad.torch.contrastive_loss`.
 
-    A learned temperature is kept by its logarithm, the parameter `log_temperature`, so that no step of an
-    optimiser makes it negative; CLIP's `logit_scale` is minus that. It starts at `temperature` and is kept
-    at `min_temperature` at least, with no gradient below.
+    The module learns the logarithm of the temperature, the parameter `log_temperature` of shape (1,), so that
+    no step of an optimiser makes the temperature negative; CLIP's `logit_scale` is minus that. It starts at
+    `temperature`. The loss never uses a temperature below `min_temperature`: there, a gradient that raises
+    the temperature passes, and one that lowers it is 0. State dicts of older versions, with a parameter of
+    shape (), load as well.
+
+    A deep copy of the module holds the same group. A pickle (`torch.save`) holds the name and the ranks of
+    the group, and the loaded module looks for that group at its first use.
 
     Args:
-        temperature: The temperature, or where it starts.
+        temperature: The temperature, or its initial value.
         learnable: Learn the temperature.
-        min_temperature: The least temperature that is used (CLIP's logits are scaled by 100 at most).
+        min_temperature: The least learned temperature that is used. If not given, it is 0.01 (CLIP's logits
+            are scaled by 100 at most), or `temperature` if that is less.
         symmetric: Take half of the loss of the rows and half of that of the columns.
-        group: The ranks that share the batch.
+        group: The ranks that share the batch. It can be assigned later.
         gradient_scale: "mean" for `DistributedDataParallel`, or "sum".
 
     Raises:
-        ValueError: A temperature is not above 0 and finite, or the gradient scale is unknown.
+        ValueError: A temperature is not above 0 and finite, a learned one starts below `min_temperature`, or
+            the gradient scale is unknown.
 
     Example:
         >>> import torch
@@ -153,28 +162,38 @@ class ContrastiveLoss(Module):
         temperature: float = 0.07,
         *,
         learnable: bool = False,
-        min_temperature: float = 0.01,
+        min_temperature: float | None = None,
         symmetric: bool = True,
         group: dist.ProcessGroup | None = None,
         gradient_scale: str = "mean",
     ) -> None:
-        super().__init__()
+        super().__init__(group)
+        if min_temperature is None:
+            min_temperature = min(0.01, temperature)
         for name, value in (("temperature", temperature), ("min_temperature", min_temperature)):
             if not (value > 0 and math.isfinite(value)):
                 raise ValueError(f"{name}={value} must be finite and above 0")
+        if learnable and temperature < min_temperature:
+            raise ValueError(
+                f"temperature={temperature} must be at least min_temperature={min_temperature} with "
+                "learnable=True: set a lower min_temperature to start there"
+            )
         self.symmetric = symmetric
-        self.group = group
         self.gradient_scale = check_gradient_scale(gradient_scale)
         self.min_temperature = min_temperature
         self.fixed_temperature = temperature
-        self.log_temperature = Parameter(torch.tensor(math.log(temperature))) if learnable else None
+        self.log_temperature = parameter(math.log(temperature)) if learnable else None
 
     @property
     def temperature(self) -> float | Tensor:
-        """The temperature in force."""
+        """The temperature that the loss uses: a number, or a differentiable tensor of shape () if learned.
+
+        It is float32 if the parameter has a half type. Of a module that FSDP has sharded it can be asked
+        for in the forward; elsewhere FSDP2 gathers it, and all ranks have to ask.
+        """
         if self.log_temperature is None:
             return self.fixed_temperature
-        return self.log_temperature.exp().clamp(min=self.min_temperature)
+        return exp(self.log_temperature, self.min_temperature)
 
     def forward(
         self,
@@ -201,21 +220,23 @@ class ContrastiveLoss(Module):
     def extra_repr(self) -> str:
         """Return the options."""
         learnable = self.log_temperature is not None
-        with torch.no_grad():
-            temperature = float(self.temperature)
-        return f"temperature={temperature:.4g}, learnable={learnable}, symmetric={self.symmetric}"
+        temperature = _shown_exp(self.log_temperature, self.fixed_temperature, self.min_temperature)
+        return f"temperature={temperature}, learnable={learnable}, symmetric={self.symmetric}"
 
 
-class SigmoidContrastiveLoss(Module):
+class SigmoidContrastiveLoss(GroupModule, ScalarModule):
     """SigLIP's loss with a scale and a bias that may be learned, as `cosgrad.torch.sigmoid_contrastive_loss`.
 
-    A learned scale is kept by its logarithm, the parameter `log_scale`.
+    The module learns the logarithm of the scale, the parameter `log_scale`, and the bias, the parameter
+    `bias`, both of shape (1,). State dicts of older versions, with parameters of shape (), load as well. A
+    scale that overflows is the largest number, and a gradient that lowers it passes. Copies and pickles treat
+    the group as those of `ContrastiveLoss` do.
 
     Args:
-        scale: The scale, above 0, or where it starts.
-        bias: The bias, or where it starts.
+        scale: The scale, above 0, or its initial value.
+        bias: The bias, or its initial value.
         learnable: Learn both.
-        group: The ranks that share the batch.
+        group: The ranks that share the batch. It can be assigned later.
         gradient_scale: "mean" for `DistributedDataParallel`, or "sum".
 
     Raises:
@@ -237,31 +258,41 @@ class SigmoidContrastiveLoss(Module):
         group: dist.ProcessGroup | None = None,
         gradient_scale: str = "mean",
     ) -> None:
-        super().__init__()
+        super().__init__(group)
         if not (scale > 0 and math.isfinite(scale)):
             raise ValueError(f"scale={scale} must be finite and above 0")
         if not math.isfinite(bias):
             raise ValueError(f"bias={bias} must be finite")
-        self.group = group
         self.gradient_scale = check_gradient_scale(gradient_scale)
         self.fixed_scale = scale
-        self.log_scale = Parameter(torch.tensor(math.log(scale))) if learnable else None
-        self.bias: float | Parameter = Parameter(torch.tensor(float(bias))) if learnable else bias
+        self.log_scale = parameter(math.log(scale)) if learnable else None
+        self.bias: float | Parameter = parameter(bias) if learnable else bias
 
     @property
     def scale(self) -> float | Tensor:
-        """The scale in force."""
-        return self.fixed_scale if self.log_scale is None else self.log_scale.exp()
+        """The scale that the loss uses: a number, or a differentiable tensor of shape () if learned."""
+        return self.fixed_scale if self.log_scale is None else exp(self.log_scale)
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         """Return the loss."""
         return sigmoid_contrastive_loss(
-            x, y, scale=self.scale, bias=self.bias, group=self.group, gradient_scale=self.gradient_scale
+            x,
+            y,
+            scale=self.scale,
+            bias=number(self.bias),
+            group=self.group,
+            gradient_scale=self.gradient_scale,
         )
 
     def extra_repr(self) -> str:
         """Return the options."""
         learnable = self.log_scale is not None
-        with torch.no_grad():
-            scale, bias = float(self.scale), float(self.bias)
-        return f"scale={scale:.4g}, bias={bias:.4g}, learnable={learnable}"
+        scale = _shown_exp(self.log_scale, self.fixed_scale)
+        return f"scale={scale}, bias={shown(self.bias)}, learnable={learnable}"
+
+
+def _shown_exp(logarithm: Tensor | None, fixed: float, least: float = 0.0) -> str:
+    if logarithm is None:
+        return shown(fixed)
+    with torch.no_grad():
+        return shown(logarithm) if shown(logarithm) == "?" else shown(exp(logarithm, least))

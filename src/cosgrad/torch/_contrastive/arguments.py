@@ -87,7 +87,17 @@ def reciprocal_of(temperature: float | Tensor, like: Tensor) -> Tensor:
         check_temperature(float(temperature))
     elif _visible(t):
         check_temperature(t.item())
-    return t.reciprocal()
+    return _reciprocal(t)
+
+
+def _reciprocal(t: Tensor) -> Tensor:
+    """Return 1 / t, where t is at least 4.1e-289 (float64): sums of logits are to be finite.
+
+    Its derivative is taken as that of a logarithm, so that 0 times it is 0 where 1 / t^2 overflows.
+    """
+    known = t.detach()
+    most = known.clamp(min=torch.finfo(t.dtype).tiny * 2.0**64).reciprocal()
+    return most * (known.log() - t.log()).exp()
 
 
 def scalar(name: str, value: float | Tensor, like: Tensor) -> Tensor:

@@ -4,41 +4,79 @@ They serve what tiles cannot: derivatives of higher order, `torch.func`, forward
 numbers of rows are those of `shape`, since `len` and `max` would fix them to those of the example.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from cosgrad.torch import _similarity
-from cosgrad.torch._contrastive.problem import Options, full_dtype
+from cosgrad.torch._contrastive.problem import LARGE, Options, full_dtype
+from cosgrad.torch._rule import intercepted, traced
 
 
 def softmax(x: Tensor, y: Tensor | None, scale: Tensor, options: Options) -> Tensor:
     """Return the loss of `softmax.loss`."""
-    z = _similarities(x, x if y is None else y) * scale.to(full_dtype(x))
-    positive, negative = _kinds(z, options)
-    loss = _mean(z, positive, negative)
+    dtype, scale = _working(x, scale)
+    x = x.to(dtype)  # once: where x is y, its two gradients are added up in this dtype
+    y = x if y is None else y.to(dtype)
+    positive, negative = _kinds(x, y, options)
+    if not options.symmetric:
+        x = _where(positive.any(1), x)  # a row without a positive does not count, NaN or not
+    if options.ignore is not None:
+        x, y = _where(~options.ignore.all(1), x), _where(~options.ignore.all(0), y)
+    S = _similarities(x, y)
+    loss = _mean(S, positive, negative, scale, options)
     if options.symmetric:
-        loss = (loss + _mean(z.mT, positive.mT, negative.mT)) / 2
+        loss = loss / 2 + _mean(S.mT, positive.mT, negative.mT, scale, options) / 2
     return loss
 
 
 def sigmoid(x: Tensor, y: Tensor, scale: Tensor, bias: Tensor) -> Tensor:
     """Return the loss of `sigmoid.loss`."""
-    S = _similarities(x, y)
-    logits = S * scale.to(S.dtype) + bias.to(S.dtype)
+    dtype, scale, bias = _working(x, scale, bias)
+    S = _similarities(x.to(dtype), y.to(dtype))
+    logits = S * scale + bias
     own = torch.ones_like(S, dtype=torch.bool).tril().triu()
     signed = torch.where(own, -logits, logits)
-    return torch.logaddexp(signed, torch.zeros_like(signed)).sum() / own.sum().clamp(min=1)
+    return _softplus(signed).sum() / own.sum().clamp(min=1)
+
+
+def _working(x: Tensor, *scalars: Tensor) -> tuple[Any, ...]:
+    """Return the dtype to compute in, and the scalars in it.
+
+    It is the widest where a scalar is known to be large. Where it is unknown (compiled, or mapped by `vmap`),
+    the scalar is kept so small that no logit overflows.
+    """
+    dtype = scalars[0].dtype if any(_known(t) > LARGE for t in scalars) else full_dtype(x)
+    most = torch.finfo(dtype).max / 8
+    return dtype, *(t.clamp(-most, most).to(dtype) for t in scalars)
+
+
+def _known(t: Tensor) -> float:
+    """Return the magnitude of a scalar, 0 if it cannot be seen."""
+    functorch = torch._C._functorch
+    while functorch.is_functorch_wrapped_tensor(t):
+        if functorch.is_batchedtensor(t):
+            return 0.0
+        t = functorch.get_unwrapped(t)
+    return 0.0 if traced() or intercepted() or t.is_meta else abs(t.item())
+
+
+def _where(counts: Tensor, x: Tensor) -> Tensor:
+    """Return x with zeros for the rows that do not count: neither value nor derivative depends on them."""
+    return torch.where(counts[:, None], x, 0)
 
 
 def _similarities(x: Tensor, y: Tensor) -> Tensor:
-    u, v = (_similarity.normalize(t.to(full_dtype(t)), dim=1, eps=0.0) for t in (x, y))
+    u, v = (_similarity.normalize(t, dim=1, eps=0.0) for t in (x, y))
     with torch.autocast(x.device.type, enabled=False):
         return u @ v.mT
 
 
-def _kinds(z: Tensor, options: Options) -> tuple[Tensor, Tensor]:
-    rows, columns = (torch.arange(n, device=z.device) for n in z.shape)
-    counts = torch.ones_like(z, dtype=torch.bool)
+def _kinds(x: Tensor, y: Tensor, options: Options) -> tuple[Tensor, Tensor]:
+    shape = x.shape[0], y.shape[0]
+    rows, columns = (torch.arange(n, device=x.device) for n in shape)
+    counts = torch.ones(shape, dtype=torch.bool, device=x.device)
     if options.itself:
         counts = rows[:, None] != columns
     if options.ignore is not None:
@@ -46,19 +84,51 @@ def _kinds(z: Tensor, options: Options) -> tuple[Tensor, Tensor]:
     if options.labels_x is not None and options.labels_y is not None:
         positive = options.labels_x[:, None] == options.labels_y
     elif options.itself:
-        positive = (rows[:, None] - columns).abs() == z.shape[0] // 2
+        positive = (rows[:, None] - columns).abs() == x.shape[0] // 2
     else:
         positive = rows[:, None] == columns
     return positive & counts, ~positive & counts
 
 
-def _mean(z: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
-    """Return the mean of softplus(LN - LP) + (LP - mean z) over the rows that have a positive."""
-    nothing = torch.finfo(z.dtype).min / 8  # far below every logit, and its derivatives are 0, not NaN
-    LN, LP = (torch.logsumexp(torch.where(kind, z, nothing), 1) for kind in (negative, positive))
-    count = positive.sum(1)
-    has = count > 0
-    mean = torch.where(positive, z, 0).sum(1) / count.clamp(min=1)
-    odds = torch.where(has, LN - LP, 0)
-    losses = torch.logaddexp(odds, torch.zeros_like(odds)) + (LP - mean)
+def _mean(S: Tensor, positive: Tensor, negative: Tensor, scale: Tensor, options: Options) -> Tensor:
+    """Return the mean of softplus(LN - LP) + (LP - mean z) over the rows that have a positive.
+
+    The largest similarity is subtracted before the scale is applied, and no logarithm of 0 is taken. So every
+    derivative is finite where a row has no negatives, and where logits are far apart.
+    """
+    has = positive.any(1)
+    top, total = _exponentials(S, negative, scale)
+    if options.labels_x is None:
+        best, number = torch.where(positive, S, 0).sum(1), torch.ones_like(total)
+        spread = torch.zeros_like(total)
+    else:
+        best, number = _exponentials(S, positive, scale)
+        number = torch.where(has, number, 1)
+        mean = torch.where(positive, S, 0).sum(1) / positive.sum(1).clamp(min=1)
+        spread = number.log() + (best - mean) * scale
+    alone = ~has | (total == 0)  # NaN is not
+    odds = (top - best) * scale + (torch.where(alone, 1, total) / number).log()
+    losses = torch.where(alone, 0, _softplus(torch.where(alone, 0, odds))) + spread
     return torch.where(has, losses, 0).sum() / has.sum().clamp(min=1)
+
+
+def _exponentials(S: Tensor, kind: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the largest S of a kind in each row, and the sum of exp((S - largest) scale) over that kind.
+
+    The largest is a constant to a derivative: together the two do not depend on it.
+    """
+    least = -2.0  # below every similarity
+    masked = torch.where(kind, S.detach(), least)
+    top = torch.nn.functional.pad(masked, (0, 1), value=least).amax(1)  # there may be no columns
+    below = torch.where(kind, S - top[:, None], 0)
+    return top, torch.where(kind, (below * scale).exp(), 0).sum(1)
+
+
+def _softplus(t: Tensor) -> Tensor:
+    """Return log(1 + exp(t)), with derivatives of every order that are right to a relative error.
+
+    Those of `torch.logaddexp` are NaN from the second order on where t is below -88, and
+    `torch.nn.functional.softplus` is t itself above 20.
+    """
+    above = t > 0
+    return torch.where(above, t, 0) + torch.where(above, -t, t).exp().log1p()

@@ -50,7 +50,8 @@ def contrastive(
             return _formula(x, y, scale, bias, options).to(dtype)
     elif transformed() or traced():
         raise RuntimeError(
-            "group= is not supported under torch.compile, torch.func or forward mode: call the loss outside"
+            "group= is not supported in torch.func, forward mode, torch.export or torch.jit.trace: call the "
+            "loss outside, or without group="
         )
     if recorded(x, y, scale, bias):
         out = Tiled.apply(x, y, scale, bias, options, ring)
@@ -114,9 +115,10 @@ class Tiled(Function):
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> Any:
         """Multiply by the cotangent, or differentiate the formula for a derivative of higher order."""
-        inputs, grads = ctx.saved_tensors[:4], ctx.saved_tensors[4:]
+        saved = ctx.saved_tensors  # each access runs the unpacking hooks, and a checkpoint permits one
+        inputs, grads = [saved[0], saved[0] if ctx.y_is_x else saved[1], *saved[2:4]], saved[4:8]
         if torch.is_grad_enabled():
-            return *_differentiable(ctx, inputs, g), None, None
+            return *_differentiable(ctx, inputs, saved[8:], g), None, None
         pairs = zip(inputs, grads, strict=True)
         return *(None if G is None else (g.to(G.dtype) * G).to(t.dtype) for t, G in pairs), None, None
 
@@ -128,20 +130,29 @@ def _keep(
     if ring.averaged:
         gx, gy = (None if G is None else G.mul_(ring.ranks) for G in (gx, gy))
         g_scale, g_bias = (None if G is None else ring.sum(G) for G in (g_scale, g_bias))
-    ctx.save_for_backward(*inputs, gx, gy, g_scale, g_bias)
-    ctx.options, ctx.ring = options, ring
+    ctx.y_is_x = inputs[1] is inputs[0]
+    x, y, *scalars = inputs
+    masks = options.labels_x, options.labels_y, options.ignore
+    ctx.save_for_backward(x, None if ctx.y_is_x else y, *scalars, gx, gy, g_scale, g_bias, *masks)
+    ctx.symmetric, ctx.group = options.symmetric, ring.group
     return result.loss
 
 
-def _differentiable(ctx: Any, inputs: Any, g: Tensor) -> tuple[Tensor | None, ...]:
-    if ctx.ring.group is not None:
+def _differentiable(ctx: Any, inputs: Any, masks: Any, g: Tensor) -> tuple[Tensor | None, ...]:
+    """Return the gradients as functions of the inputs.
+
+    The formula takes aliases of the inputs: where y is a function of x, a gradient in x itself would hold the
+    path through y.
+    """
+    if ctx.group is not None:
         raise RuntimeError(
             "a second derivative over a group is not supported: take the loss of one process, without group="
         )
     needs = ctx.needs_input_grad[:4]
-    wanted = [t for t, need in zip(inputs, needs, strict=True) if need]
-    x, y, scale, bias = inputs
-    loss = _formula(x, y, scale, bias, ctx.options)
+    aliases: list[Any] = [None if t is None else t.view_as(t) for t in inputs]
+    x, y, scale, bias = aliases
+    wanted = [t for t, need in zip(aliases, needs, strict=True) if need]
+    loss = _formula(x, y, scale, bias, Options(ctx.symmetric, y is None, *masks))
     grads = iter(torch.autograd.grad(loss, wanted, g.to(loss.dtype), create_graph=True))
     return tuple(next(grads) if need else None for need in needs)
 

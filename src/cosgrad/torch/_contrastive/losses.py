@@ -1,6 +1,7 @@
 """The contrastive losses and their arguments."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -83,6 +84,18 @@ def contrastive_loss(
         (tensor(0.4023), tensor([[ 0.0085, -0.0064],
                 [ 0.0000,  0.5380]]))
     """
+    if group is not None and torch.compiler.is_compiling():
+        return _apart(
+            contrastive_loss,
+            *(x, y),
+            labels_x=labels_x,
+            labels_y=labels_y,
+            ignore=ignore,
+            temperature=temperature,
+            symmetric=symmetric,
+            group=group,
+            gradient_scale=gradient_scale,
+        )
     if not torch.compiler.is_compiling() and has_torch_function((x, y)):
         options = {"labels_x": labels_x, "labels_y": labels_y, "ignore": ignore, "temperature": temperature}
         rest = {"symmetric": symmetric, "group": group, "gradient_scale": gradient_scale}
@@ -140,8 +153,10 @@ def nt_xent_loss(
         >>> nt_xent_loss(views, temperature=0.5)
         tensor(0.2899)
     """
+    options = {"temperature": temperature, "group": group, "gradient_scale": gradient_scale}
+    if group is not None and torch.compiler.is_compiling():
+        return _apart(nt_xent_loss, z, labels, **options)
     if not torch.compiler.is_compiling() and has_torch_function((z,)):
-        options = {"temperature": temperature, "group": group, "gradient_scale": gradient_scale}
         return overridden(nt_xent_loss, (z,), z, labels, **options)
 
     def checked() -> Arguments:
@@ -193,8 +208,10 @@ def sigmoid_contrastive_loss(
         >>> sigmoid_contrastive_loss(torch.eye(2), torch.tensor([[3.0, 4.0], [4.0, 3.0]]))
         tensor(4.1451)
     """
+    options = {"scale": scale, "bias": bias, "group": group, "gradient_scale": gradient_scale}
+    if group is not None and torch.compiler.is_compiling():
+        return _apart(sigmoid_contrastive_loss, x, y, **options)
     if not torch.compiler.is_compiling() and has_torch_function((x, y)):
-        options = {"scale": scale, "bias": bias, "group": group, "gradient_scale": gradient_scale}
         return overridden(sigmoid_contrastive_loss, (x, y), x, y, **options)
 
     def checked() -> Arguments:
@@ -204,6 +221,16 @@ def sigmoid_contrastive_loss(
         return a, b, scalar("scale", scale, a), scalar("bias", bias, a), Options()
 
     return _loss(x, checked, group, gradient_scale)
+
+
+def loss_of_group(function: Callable[..., Tensor], *arguments: Any, **options: Any) -> Tensor:
+    """Call a loss."""
+    return function(*arguments, **options)
+
+
+# A loss over a group breaks the graph of a compiler: ranks talk to each other in it. Unlike
+# `torch.compiler.disable`, this imports the compiler at the first call only, which a compiler makes.
+_apart: Callable[..., Tensor] = torch._compile._disable_dynamo(loss_of_group)
 
 
 def _loss(

@@ -16,6 +16,7 @@ from cosgrad.torch._function import cosine
 from cosgrad.torch._rule import rule
 
 SMALL = 1 << 16
+LARGE = 2.0**31  # the square of a scale up to this is far from the largest float32
 
 
 @dataclass(frozen=True)
@@ -83,17 +84,28 @@ class Problem:
     The scale goes onto the rows of x, so that a product is a tile of logits.
     """
 
-    def __init__(self, x: Tensor, y: Tensor | None, scale: float, options: Options, ring: Ring) -> None:
+    def __init__(
+        self,
+        x: Tensor,
+        y: Tensor | None,
+        scale: float,
+        options: Options,
+        ring: Ring,
+        bias: float = 0.0,
+    ) -> None:
         self.options, self.ring, self.scale = options, ring, scale
         self.x, self.y = x, y
         # Half types are multiplied in float32; a small batch in float64, where a gradient may be a difference
-        # of nearly equal weights: it costs nothing.
+        # of nearly equal weights: it costs nothing. Large logits are added up in float64, too.
         self.full = full_dtype(x)
         wide = OPS.widen(x.new_empty(0, dtype=self.full))
         small = sum(ring.sizes) ** 2 <= SMALL
-        self.dtype = wide.dtype if small else self.full
+        large = max(abs(scale), abs(bias)) > LARGE
+        self.dtype = wide.dtype if small or large else self.full
         self.u = self.unit(x)
-        narrow = not small and x.dtype == torch.bfloat16 and fast_bfloat16(x.device)
+        narrow = (
+            self.dtype == self.full and not small and x.dtype == torch.bfloat16 and fast_bfloat16(x.device)
+        )
         self.tiles = Tiles(self.u, narrow=narrow)
         if options.ignore is not None:
             self.u = _without(self.u, options.ignore.all(1))
@@ -197,7 +209,12 @@ class Problem:
 
     def _back(self, x: Tensor, G: Tensor) -> Tensor:
         g: Tensor = _normalize.gradient(x.to(self.dtype), G, 1, 0.0)
-        return g.to(self.full)
+        # A row whose cotangent is 0 does not count: its gradient is 0, NaN or not.
+        return g.to(self.full).masked_fill_(~G.any(1, keepdim=True), 0)
+
+    def leave_out(self, rows: Tensor) -> None:
+        """Let nothing depend on these rows from now on."""
+        self.u = _without(self.u, rows)
 
     def along_scale(self, Gu: Tensor) -> Tensor:
         """Return sum_ij W_ij S_ij = sum_i <u_i, (W v)_i> with u not scaled."""

@@ -13,7 +13,7 @@ _softplus: Any = torch._C._nn.softplus  # the public one takes no `out`
 
 def loss(x: Tensor, y: Tensor, scale: float, bias: float, ring: Ring, needs: Needs) -> Result:
     """Return the sum over all pairs of the whole batch, divided by its rows, and the derivatives needed."""
-    problem = Problem(x, y, scale, Options(), ring)
+    problem = Problem(x, y, scale, Options(), ring, bias)
     tiles, wide = problem.tiles, problem.wide
     Gu = torch.zeros_like(problem.u) if needs.x or needs.scale else None
     Gv = problem.u.new_zeros(problem.columns.shape) if needs.y else None

@@ -33,6 +33,7 @@ class Softmax:
     def __init__(self, state: Tensor, dim: int, *, bounded: bool) -> None:
         self.state, self.dim, self.bounded = state, dim, bounded
         self.terms: list[Tensor] = []
+        self.has = self.nu = state.new_empty(0)
 
     @staticmethod
     def empty(like: Tensor, n: int, *, labels: bool, bounded: bool) -> Tensor:
@@ -85,18 +86,22 @@ class Softmax:
             LP = torch.where(has, positive, torch.inf)
             spread = torch.zeros_like(LN)
         odds = LN - LP
-        self.nu = odds.sigmoid()
+        self.has, self.nu = has, torch.where(has, odds.sigmoid(), 0)
         losses = torch.logaddexp(odds, torch.zeros_like(odds))
-        self.terms = _factors(state[:, 0], LP + losses)
+        self.terms = _factors(state, self.nu, has)
         if positive is None:
-            self.terms += [*_factors(state[:, 2], LP), self.nu, has / count]
+            self.terms += [*_factors(state[:, 2:], torch.ones_like(LN), has), self.nu, has / count]
         return torch.stack([torch.where(has, losses + spread, 0).sum(), has.sum()])
 
 
-def _factors(top: Tensor, logarithm: Tensor) -> list[Tensor]:
-    """Return s and f such that exp(z - logarithm) = exp(z - s) f without rounding a large logarithm."""
-    shift = top.masked_fill(top == -torch.inf, 0)
-    return [shift, (shift - logarithm).exp_()]
+def _factors(state: Tensor, share: Tensor, has: Tensor) -> list[Tensor]:
+    """Return s and f such that exp(z - s) f adds up to the share: no logarithm is taken that might be large.
+
+    Of the negatives, whose share is nu, this is the weight exp(z - LP - softplus(LN - LP)).
+    """
+    top, total = state[:, 0], state[:, 1]
+    some = has & (total != 0)  # NaN is
+    return [torch.where(top > -torch.inf, top, 0), torch.where(some, share / total, 0)]
 
 
 def _weights(terms: Tensor, dim: int, z: Tensor, positive: Tensor | None, out: Tensor) -> Tensor:
@@ -124,7 +129,9 @@ def loss(x: Tensor, y: Tensor | None, scale: float, options: Options, ring: Ring
     (sum_x, n_x), (sum_y, n_y) = ring.sum(torch.stack([*totals, torch.zeros_like(totals[0])][:2])).tolist()
     mean = sum_x / max(n_x, 1)
     if options.symmetric:
-        mean = (mean + sum_y / max(n_y, 1)) / 2
+        mean = mean / 2 + sum_y / max(n_y, 1) / 2
+    else:
+        problem.leave_out(~rows.has)
     value = problem.wide.new_tensor(mean)
     if not any(needs):
         return Result(value)
