@@ -107,6 +107,12 @@ def score(
         Literal["bfloat16"] | None,
         typer.Option(help="How .npy files of dtype |V2 are read: NumPy writes bfloat16 so."),
     ] = None,
+    wait: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SECONDS", min=1, help="Give up a Dask cluster that does nothing for so long (30)."
+        ),
+    ] = None,
 ) -> None:
     """Score pairs of vectors in files of any size, one value a row.
 
@@ -114,13 +120,13 @@ def score(
     bounded; an interrupted run goes on where it was; the output appears when it is whole. The values of bad
     rows (null, of another length, not finite) are NaN, and they are told by number.
 
-    Exit 0 when all is well, 1 when --strict found bad rows, 2 when the files do not fit.
+    Exit 0 when all is well, 1 when --strict found bad rows, 2 when the files do not fit or cannot be
+    read, or the cluster cannot go on, 130 after Ctrl-C, 143 after SIGTERM.
     """
     from cosgrad.score.command import Options, run
 
-    raise typer.Exit(
-        run(Options(left, right, out, quantity, engine, scheduler, strict, restart, overwrite, dtype))
-    )
+    options = Options(left, right, out, quantity, engine, scheduler, strict, restart, overwrite, dtype, wait)
+    raise typer.Exit(run(options))
 
 
 @app.command()

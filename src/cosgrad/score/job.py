@@ -87,6 +87,11 @@ class Job:
         """Return the file that lists a part's bad rows, and its zero vectors."""
         return self.folder / f"{self.digest}-{part:08d}.json"
 
+    @property
+    def places(self) -> tuple[Path, Path, Path]:
+        """The two files, and the folder of the parts."""
+        return split(self.left)[0], split(self.right)[0], self.folder
+
     def missing(self) -> list[int]:
         """Return the parts that are still to be done."""
         return [part for part in range(self.parts) if not self.values_of(part).exists()]

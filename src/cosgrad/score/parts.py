@@ -97,6 +97,12 @@ def _remove(folder: Path) -> None:
     folder.rmdir()
 
 
+def is_of(job: Job) -> bool:
+    """Return whether the folder is the one that was opened for this job."""
+    description = job.folder / DESCRIPTION
+    return description.exists() and description.read_text() == job.description
+
+
 def _clear(folder: Path) -> None:
     """Remove our files but the lock; what they are of goes last."""
     for path in sorted(folder.iterdir(), key=lambda path: path.name == DESCRIPTION):
