@@ -13,6 +13,7 @@ import numpy as np
 
 import cosgrad.numpy
 from cosgrad.score import lengths, outputs
+from cosgrad.score.failures import reading, writing
 from cosgrad.score.places import absolute, checked, split
 from cosgrad.score.rows import GOOD, NOT_FINITE, REASONS, SourceError
 from cosgrad.score.sources import Source, source
@@ -94,7 +95,8 @@ class Job:
 
     def missing(self) -> list[int]:
         """Return the parts that are still to be done."""
-        return [part for part in range(self.parts) if not self.values_of(part).exists()]
+        with reading(self.folder):
+            return [part for part in range(self.parts) if not self.values_of(part).exists()]
 
     def check_unchanged(self) -> None:
         """Refuse to go on with files that are not those of the plan."""
@@ -104,7 +106,8 @@ class Job:
 
 
 def _state(where: str) -> State:
-    stat = checked(where).stat()
+    with reading(where):
+        stat = checked(where).stat()
     return stat.st_size, stat.st_mtime_ns
 
 
@@ -117,9 +120,11 @@ def plan(left: str, right: str, out: Path, quantity: Quantity, raw: Literal["bfl
         SourceError: A file has no vectors, the two have not the same number of them and the same length, or
             the output cannot be where it should.
     """
-    outputs.check(out)
+    with writing(f"--out {out}"):
+        outputs.check(out)
     for where in left, right:
-        checked(where)
+        with reading(where):
+            checked(where)
     left, right, out = absolute(left), absolute(right), out.resolve()
     outputs.check(out)  # a symbolic link may lead to another folder, or to a file with another suffix
     for name, where in ("LEFT", left), ("RIGHT", right):
@@ -163,6 +168,7 @@ class Worker:
         """Compute a part, write its values, and return its bad rows: side, reason, row numbers."""
         job = self.job
         start, stop = part * job.part_rows, min((part + 1) * job.part_rows, job.rows)
+        job.check_unchanged()  # a mapped file that has become shorter would kill the process
         try:
             values, bad, zeros = self._scored(start, stop)
         except MemoryError:
