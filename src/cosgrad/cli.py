@@ -110,6 +110,12 @@ def score(
         Literal["bfloat16"] | None,
         typer.Option(help="Read .npy files of dtype |V2 as bfloat16, which NumPy writes that way."),
     ] = None,
+    wait: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SECONDS", min=1, help="Give up a Dask cluster that does nothing for so long (30)."
+        ),
+    ] = None,
 ) -> None:
     """Compute one value for each pair of vectors in two files of any size.
 
@@ -117,13 +123,13 @@ def score(
     bounded. An interrupted run can be resumed. The output is written when it is complete. Bad rows (null, of
     another length, not finite) have the value NaN, and their numbers are listed.
 
-    The exit code is 0 on success, 1 if --strict found bad rows, and 2 if the files cannot be scored.
+    The exit code is 0 on success, 1 if --strict found bad rows, 2 if the files cannot be read or scored or
+    the cluster cannot go on, 130 after Ctrl-C, and 143 after SIGTERM.
     """
     from cosgrad.score.command import Options, run
 
-    raise typer.Exit(
-        run(Options(left, right, out, quantity, engine, scheduler, strict, restart, overwrite, dtype))
-    )
+    options = Options(left, right, out, quantity, engine, scheduler, strict, restart, overwrite, dtype, wait)
+    raise typer.Exit(run(options))
 
 
 @app.command()

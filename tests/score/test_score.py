@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+import cosgrad
 import cosgrad.numpy as C
 from cosgrad.score import command, engines, job, parts, sources
 
@@ -117,7 +118,7 @@ def test_threads_of_one_worker_do_not_share_where_they_read(pairs, tmp_path):
     )
     work = job.plan(left, right, tmp_path / "out.npy", "similarity")
     with parts.opened(work, restart=False), ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda part: engines._compute(work, part), work.missing()))
+        list(pool.map(lambda part: engines.compute(work, part, cosgrad.__version__), work.missing()))
         parts.finish(work)
     np.testing.assert_array_equal(np.load(tmp_path / "out.npy"), C.cosine_similarity(*pairs))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -15,8 +16,11 @@ from rich.text import Text
 from cosgrad.report.console import consoles, refused
 from cosgrad.score import engines, job, parts
 from cosgrad.score.rows import SourceError
+from cosgrad.score.signals import Terminated, check, interruptible
+from cosgrad.score.watch import EngineError
 
 SHOWN = 10
+KEPT = "the parts that are done are kept, run the same command to go on"
 
 
 @dataclass(frozen=True)
@@ -33,23 +37,30 @@ class Options:
     restart: bool = False
     overwrite: bool = False
     dtype: Literal["bfloat16"] | None = None
+    wait: float | None = None
 
 
 def run(options: Options) -> int:
     """Score, show how far it is, and return the exit code."""
     console, complaints = consoles()
     try:
-        return _run(options, console, complaints)
+        with interruptible():
+            return _run(options, console, complaints)
     except (SourceError, OSError, ImportError) as error:
         return refused(complaints, error)
-    except KeyboardInterrupt:
-        complaints.print("interrupted: the parts that are done are kept, run the same command to go on")
-        return 130
+    except EngineError as error:
+        return refused(complaints, EngineError(f"{error}; {KEPT}"))
+    except KeyboardInterrupt as interrupt:
+        terminated = isinstance(interrupt, Terminated)
+        complaints.print(f"{'terminated' if terminated else 'interrupted'}: {KEPT}")
+        return 143 if terminated else 130
 
 
 def _run(options: Options, console: Console, complaints: Console) -> int:
     if options.scheduler is not None and options.engine != "dask":
         raise SourceError(f"--scheduler {options.scheduler} belongs to --engine dask")
+    if options.wait is not None and options.engine != "dask":
+        raise SourceError(f"--wait {options.wait:g} belongs to --engine dask")
     work = job.plan(options.left, options.right, options.out, options.quantity, options.dtype)
     for path in (options.out, work.bad_rows_table):
         if path.exists() and not options.overwrite:
@@ -90,16 +101,23 @@ def _computed(work: job.Job, missing: list[int], options: Options, complaints: C
         TimeRemainingColumn(),
     )
     if options.engine == "dask":
-        done = engines.on_dask(work, missing, options.scheduler)
+        wait = engines.WAIT if options.wait is None else options.wait
+
+        def say(sentence: str) -> None:
+            complaints.print(sentence, soft_wrap=True)
+
+        done = engines.on_dask(work, missing, options.scheduler, wait=wait, say=say)
     else:
         done = engines.here(work, missing)
     with Progress(*columns, console=complaints, transient=True) as progress:
         already = work.rows - sum(_rows(work, part) for part in missing)
         task = progress.add_task(work.quantity, total=work.rows, completed=already)
-        for part, bad in done:
-            progress.advance(task, _rows(work, part))
-            if options.strict and any(bad.values()):
-                return False
+        with closing(done):  # a cluster is left here, not when the generator is collected
+            for part, bad in done:
+                check()
+                progress.advance(task, _rows(work, part))
+                if options.strict and any(bad.values()):
+                    return False
     return True
 
 

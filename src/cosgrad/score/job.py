@@ -13,6 +13,7 @@ import numpy as np
 
 import cosgrad.numpy
 from cosgrad.score import lengths, outputs
+from cosgrad.score.failures import reading, writing
 from cosgrad.score.places import absolute, checked, split
 from cosgrad.score.rows import GOOD, NOT_FINITE, REASONS, SourceError
 from cosgrad.score.sources import Source, source
@@ -87,9 +88,15 @@ class Job:
         """Return the file that lists a part's bad rows, and its zero vectors."""
         return self.folder / f"{self.digest}-{part:08d}.json"
 
+    @property
+    def places(self) -> tuple[Path, Path, Path]:
+        """The two files, and the folder of the parts."""
+        return split(self.left)[0], split(self.right)[0], self.folder
+
     def missing(self) -> list[int]:
         """Return the parts that are still to be done."""
-        return [part for part in range(self.parts) if not self.values_of(part).exists()]
+        with reading(self.folder):
+            return [part for part in range(self.parts) if not self.values_of(part).exists()]
 
     def check_unchanged(self) -> None:
         """Refuse to go on with files that are not those of the plan."""
@@ -99,7 +106,8 @@ class Job:
 
 
 def _state(where: str) -> State:
-    stat = checked(where).stat()
+    with reading(where):
+        stat = checked(where).stat()
     return stat.st_size, stat.st_mtime_ns
 
 
@@ -112,9 +120,11 @@ def plan(left: str, right: str, out: Path, quantity: Quantity, raw: Literal["bfl
         SourceError: A file has no vectors, the two have not the same number of them and the same length, or
             the output cannot be where it should.
     """
-    outputs.check(out)
+    with writing(f"--out {out}"):
+        outputs.check(out)
     for where in left, right:
-        checked(where)
+        with reading(where):
+            checked(where)
     left, right, out = absolute(left), absolute(right), out.resolve()
     outputs.check(out)  # a symbolic link may lead to another folder, or to a file with another suffix
     for name, where in ("LEFT", left), ("RIGHT", right):
@@ -158,6 +168,7 @@ class Worker:
         """Compute a part, write its values, and return its bad rows: side, reason, row numbers."""
         job = self.job
         start, stop = part * job.part_rows, min((part + 1) * job.part_rows, job.rows)
+        job.check_unchanged()  # a mapped file that has become shorter would kill the process
         try:
             values, bad, zeros = self._scored(start, stop)
         except MemoryError:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from cosgrad.require import require
+from cosgrad.score.failures import writing
 from cosgrad.score.places import URL
 from cosgrad.score.rows import SourceError
 from cosgrad.score.sources import KNOWN, PARQUET
@@ -38,22 +39,24 @@ def check(path: Path) -> None:
 
 @contextmanager
 def becoming(path: Path, folder: Path) -> Iterator[Path]:
-    """Yield a path in the folder, on the same disk, that becomes `path` as a whole if all goes well."""
+    """Yield a path in the folder, on the same disk, that becomes `path` as a whole if all goes well.
+
+    The block names the files that it reads in its own errors, with `reading`: other errors are of writing `path`.
+    """
     beside = folder / f"{uuid.uuid4().hex}.unfinished"
-    try:
-        yield beside
-        with beside.open("rb+") as file:
-            os.fsync(file.fileno())
-        beside.replace(path)
-    except OSError as error:
-        raise SourceError(f"{path} cannot be written: {error.strerror or error}") from None
-    finally:
-        beside.unlink(missing_ok=True)
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    with writing(path):
+        try:
+            yield beside
+            with beside.open("rb+") as file:
+                os.fsync(file.fileno())
+            beside.replace(path)
+        finally:
+            beside.unlink(missing_ok=True)
+        directory = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
 
 
 def write(

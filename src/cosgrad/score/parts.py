@@ -8,13 +8,14 @@ import json
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from cosgrad.score import outputs
+from cosgrad.score.failures import reading, writing
 from cosgrad.score.job import FIRST, BadRows, Job, ZeroVectors
 from cosgrad.score.rows import SourceError
 
@@ -32,17 +33,17 @@ def opened(job: Job, *, restart: bool) -> Iterator[None]:
     folder = job.folder
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
         raise SourceError(f"{folder} is in the way: parts are kept in a folder of that name")
-    try:
+    with writing(f"--out {job.out}, with its parts in {folder},"):
         folder.mkdir(exist_ok=True)
-    except OSError as error:
-        raise SourceError(f"--out {job.out} cannot be written: {error.strerror}: {folder}") from None
-    strangers = sorted(path.name for path in folder.iterdir() if not OURS.fullmatch(path.name))
+    with reading(folder):
+        strangers = sorted(path.name for path in folder.iterdir() if not OURS.fullmatch(path.name))
     if strangers:
         raise SourceError(f"{folder}, where parts are kept, holds something else: {strangers[0]}")
     with _locked(job):
         try:
             if restart:
-                _clear(folder)
+                with writing(folder):
+                    _clear(folder)
             _describe(job)
             yield
         finally:
@@ -54,12 +55,14 @@ def opened(job: Job, *, restart: bool) -> Iterator[None]:
 @contextmanager
 def _locked(job: Job) -> Iterator[None]:
     path = job.folder / LOCK
-    with path.open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            ours = path.exists() and os.path.samestat(path.stat(), os.fstat(lock.fileno()))
-        except BlockingIOError:
-            ours = False
+    with ExitStack() as stack:
+        with writing(path):
+            lock = stack.enter_context(path.open("w"))
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                ours = path.exists() and os.path.samestat(path.stat(), os.fstat(lock.fileno()))
+            except BlockingIOError:
+                ours = False
         if not ours:
             raise SourceError(f"another process is writing {job.out}")
         yield
@@ -74,7 +77,9 @@ def _describe(job: Job) -> None:
         return
     ours: dict[str, Any] = json.loads(job.description)
     try:
-        theirs = dict(json.loads(description.read_text()))
+        with reading(description):
+            text = description.read_text()
+        theirs = dict(json.loads(text))
     except (ValueError, TypeError):
         theirs = {}
     differing = [key for key in ours if ours[key] != theirs.get(key)]
@@ -97,6 +102,12 @@ def _remove(folder: Path) -> None:
     folder.rmdir()
 
 
+def is_of(job: Job) -> bool:
+    """Return whether the folder is the one that was opened for this job."""
+    description = job.folder / DESCRIPTION
+    return description.exists() and description.read_text() == job.description
+
+
 def _clear(folder: Path) -> None:
     """Remove our files but the lock; what they are of goes last."""
     for path in sorted(folder.iterdir(), key=lambda path: path.name == DESCRIPTION):
@@ -104,23 +115,51 @@ def _clear(folder: Path) -> None:
             path.unlink()
 
 
-def bad_rows(job: Job) -> Iterator[BadRows]:
-    """Yield the bad rows of every part that is done and has any."""
+def _reports(job: Job) -> Iterator[dict[str, Any]]:
+    """Yield the bad rows and the zero vectors of every part that is done."""
     for part in range(job.parts):
         path = job.bad_rows_of(part)
-        if path.exists() and any((bad := json.loads(path.read_text())["bad"]).values()):
+        with reading(path):
+            text = path.read_text() if path.exists() else None
+        if text is not None:
+            try:
+                yield dict(json.loads(text))
+            except ValueError as error:
+                raise _damaged(path, error) from None
+
+
+def _values(job: Job) -> Iterator[outputs.Values]:
+    """Yield the values of every part."""
+    for part in range(job.parts):
+        path = job.values_of(part)
+        with reading(path):
+            try:
+                values = np.load(path)
+            except (ValueError, EOFError) as error:
+                raise _damaged(path, error) from None
+        yield values
+
+
+def _damaged(path: Path, error: Exception) -> SourceError:
+    return SourceError(
+        f"{path} cannot be read: {error}; remove it, and run the same command to compute it again"
+    )
+
+
+def bad_rows(job: Job) -> Iterator[BadRows]:
+    """Yield the bad rows of every part that is done and has any."""
+    for report in _reports(job):
+        if any((bad := report["bad"]).values()):
             yield bad
 
 
 def zero_vectors(job: Job) -> ZeroVectors:
     """Return for each side how many zero vectors the parts that are done have, and the first row numbers."""
     found: ZeroVectors = {}
-    for part in range(job.parts):
-        path = job.bad_rows_of(part)
-        if path.exists():
-            for side, (count, rows) in json.loads(path.read_text())["zeros"].items():
-                before, first = found.get(side, (0, []))
-                found[side] = before + count, (first + rows)[:FIRST]
+    for report in _reports(job):
+        for side, (count, rows) in report["zeros"].items():
+            before, first = found.get(side, (0, []))
+            found[side] = before + count, (first + rows)[:FIRST]
     return {side: zeros for side, zeros in found.items() if zeros[0]}
 
 
@@ -128,7 +167,8 @@ def finish(job: Job) -> None:
     """Write the output and the list of bad rows from the parts, and remove these."""
     table, out = job.bad_rows_table, Path(job.out)
     if next(bad_rows(job), None) is None:
-        table.unlink(missing_ok=True)
+        with writing(table):
+            table.unlink(missing_ok=True)
     else:
         with outputs.becoming(table, job.folder) as beside, beside.open("w", newline="") as file:
             writer = csv.writer(file)
@@ -136,7 +176,7 @@ def finish(job: Job) -> None:
             for bad in bad_rows(job):
                 for side, reasons in bad.items():
                     writer.writerows((side, row, why) for why, rows in reasons.items() for row in rows)
-    values = (np.load(job.values_of(part)) for part in range(job.parts))
     with outputs.becoming(out, job.folder) as beside:
-        outputs.write(beside, out.suffix, job.quantity, np.dtype(job.dtype), job.rows, values)
-    _remove(job.folder)
+        outputs.write(beside, out.suffix, job.quantity, np.dtype(job.dtype), job.rows, _values(job))
+    with writing(job.folder):
+        _remove(job.folder)

@@ -1,4 +1,4 @@
-"""Vectors in files, read by rows: memory-mapped .npy, and Parquet and Arrow IPC in a stream."""
+"""Vectors in files, read by rows: .npy, and Parquet and Arrow IPC in a stream."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from cosgrad.require import require
 from cosgrad.score import arrow_file, npy_file, parquet_file
+from cosgrad.score.failures import reading
+from cosgrad.score.mapped import Mapped, npy_rows
 from cosgrad.score.places import checked, split
 from cosgrad.score.rows import Rows, SourceError
 
@@ -46,29 +48,16 @@ class Source(ABC):
         """Return the rows [start, stop) as an array (n, length), and why each is bad (0: it is not)."""
 
 
-@contextmanager
-def told(path: Path, where: str = "") -> Iterator[None]:
-    """Add the name of the file to errors of reading it."""
-    try:
-        yield
-    except MemoryError as error:
-        raise SourceError(f"{path} cannot be read{where}: not enough memory: {error}") from None
-    except OSError as error:
-        raise SourceError(f"{path} cannot be read{where}: {error.strerror or error}") from None
-
-
 class Npy(Source):
-    """A two-dimensional array in a .npy file, memory-mapped."""
+    """A two-dimensional array in a .npy file."""
 
     def __init__(self, path: Path, raw: str | None) -> None:
         self.path = path
-        with told(path):
-            header = npy_file.header(path, raw)
-            order: Literal["C", "F"] = "F" if header.fortran else "C"
-            self.array = np.memmap(path, header.dtype, "r", header.offset, header.shape, order)
-        self.rows, self.length = header.shape
-        self.raw = header.dtype == npy_file.BFLOAT16
-        self.dtype = np.dtype(np.float32) if self.raw else header.dtype
+        with reading(path):
+            self.header = npy_file.header(path, raw)
+        self.rows, self.length = self.header.shape
+        self.raw = self.header.dtype == npy_file.BFLOAT16
+        self.dtype = np.dtype(np.float32) if self.raw else self.header.dtype
 
     def lengths(self) -> Iterator[np.ndarray[Any, np.dtype[np.int64]]]:
         """See the base class."""
@@ -77,8 +66,8 @@ class Npy(Source):
     def read(self, start: int, stop: int, length: int) -> Rows:
         """See the base class."""
         assert length == self.length
-        with told(self.path, f", rows {start} to {stop}"):
-            rows = np.array(self.array[start:stop])
+        with reading(self.path, f", rows {start} to {stop}"):
+            rows = npy_rows(self.path, self.header, start, stop)
             if self.raw:  # a bfloat16 is the upper half of a float32
                 rows = (rows.view(np.uint16).astype(np.uint32) << 16).view(np.float32)
         return rows, np.zeros(stop - start, np.int8)
@@ -129,7 +118,7 @@ class Column(Source):
         import pyarrow as pa
 
         try:
-            with told(self.path, where):
+            with reading(self.path, where):
                 yield
         except pa.ArrowException as error:
             raise SourceError(f"{self.path} cannot be read{where}: {error}") from None
@@ -194,7 +183,7 @@ class Parquet(Column):
 
 
 class Arrow(Column):
-    """A column of an Arrow IPC file or stream, in record batches, memory-mapped.
+    """A column of an Arrow IPC file or stream, in record batches, memory-mapped while rows are read.
 
     No other column is decoded. A column that is compressed is decoded a record batch at a time.
     """
@@ -203,6 +192,7 @@ class Arrow(Column):
         import pyarrow as pa
 
         self.layout = arrow_file.layout(self.path)
+        self.mapped = Mapped(self.path)
         with self._reader(pa.ipc.IpcReadOptions()) as reader:
             return reader.schema, self.layout.sizes
 
@@ -210,7 +200,20 @@ class Arrow(Column):
         import pyarrow as pa
 
         opened = pa.ipc.open_stream if self.layout.streamed else pa.ipc.open_file
-        return opened(pa.memory_map(str(self.path)), options=options)
+        return opened(self.mapped.buffer, options=options)
+
+    def lengths(self) -> Iterator[np.ndarray[Any, np.dtype[np.int64]]]:
+        """See the base class."""
+        for found in super().lengths():
+            self.mapped.drop()
+            yield found
+
+    def read(self, start: int, stop: int, length: int) -> Rows:
+        """See the base class."""
+        try:
+            return super().read(start, stop, length)
+        finally:
+            self.mapped.drop()
 
     def _stream(self, chunk: int, rows: int) -> Iterator[Any]:
         import pyarrow as pa

@@ -1,0 +1,38 @@
+"""Errors of the operating system, with the file that failed and whether it was read or written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from cosgrad.score.rows import SourceError
+
+
+@contextmanager
+def reading(path: Path | str, where: str = "") -> Iterator[None]:
+    """Turn errors of the operating system and of too little memory into one that says the file was read.
+
+    Args:
+        path: The file.
+        where: The place in the file, as ", rows 0 to 10".
+    """
+    with _told(f"{path} cannot be read{where}"):
+        yield
+
+
+@contextmanager
+def writing(path: Path | str) -> Iterator[None]:
+    """Do the same for a file that is written."""
+    with _told(f"{path} cannot be written"):
+        yield
+
+
+@contextmanager
+def _told(message: str) -> Iterator[None]:
+    try:
+        yield
+    except MemoryError as error:
+        raise SourceError(f"{message}: not enough memory{f': {error}' if str(error) else ''}") from None
+    except OSError as error:
+        raise SourceError(f"{message}: {error.strerror or error}") from None
