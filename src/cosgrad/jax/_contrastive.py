@@ -254,6 +254,8 @@ def _contrastive(
         counts = jnp.sum(~ignore, 0)
         counts = counts if axis is None else jax.lax.psum(counts, axis)
         b = jnp.where(counts[there][:, None] == 0, 0, b)
+        if labels_x is None and not symmetric:  # nor does a row that has no positive
+            a = jnp.where(ignore[jnp.arange(len(a)), there[: len(a)]][:, None], 0, a)
     u, v, s, matched, partners = normalize(a), normalize(b), None, None, None
     if labels_x is None:
         partners = there[: len(a)]

@@ -41,7 +41,7 @@ class Sigmoid:
         def tile(row: Any, row_sums: Any, column: Any, Gv: Any) -> tuple[Any, Any]:
             (u, row_pairs), (v, column_pairs) = row, column
             S, (negative, _) = product(u, v.T), tile_pairs(row_pairs, column_pairs)
-            logits = S * scale.astype(S.dtype) + bias.astype(S.dtype)
+            logits = S * _finite(scale, S) + _finite(bias, S)
             losses, Gu, WS, W_sum = row_sums
             losses += OPS.widen(jnp.sum(jnp.where(negative, softplus(logits), 0), 1))
             if any(wanted):
@@ -63,14 +63,20 @@ class Sigmoid:
         logits = s_wide * scale + bias
         loss = summed(joined(losses, len(u)) + softplus(-logits), self.axis) / count
         w = -sigmoid(-logits)
+        share = _finite(scale / count, u, 1 / 16)  # its product with a sum of weights is to be finite
         gradients = (
-            joined(Gu, len(u)) * scale.astype(u.dtype) if of_u else None,
-            joined(Gv, len(v)) * scale.astype(v.dtype) if of_v else None,
-            w * scale if of_s else None,
-            OPS.total(WS) + OPS.total(w * s_wide) if any(of_scalars) else None,
-            OPS.total(W_sum) + OPS.total(w) if any(of_scalars) else None,
+            joined(Gu, len(u)) * share if of_u else None,
+            joined(Gv, len(v)) * share if of_v else None,
+            _finite(w * (scale / count), s, 1 / 16) if of_s else None,
+            (OPS.total(WS) + OPS.total(w * s_wide)) / count if any(of_scalars) else None,
+            (OPS.total(W_sum) + OPS.total(w)) / count if any(of_scalars) else None,
         )
         return loss, tuple(
-            None if g is None else (g / count).astype(o.dtype)
-            for g, o in zip(gradients, operands, strict=True)
+            None if g is None else g.astype(o.dtype) for g, o in zip(gradients, operands, strict=True)
         )
+
+
+def _finite(number: Array, like: Array, part: float = 1.0) -> Array:
+    """Return a number in the dtype of an array, within this part of its range."""
+    most = float(jnp.finfo(like.dtype).max) * part
+    return jnp.clip(number, -most, most).astype(like.dtype)

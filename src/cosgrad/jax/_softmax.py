@@ -86,7 +86,7 @@ class Softmax:
         """
         u, v, s, temperature = operands
         rows, columns, matched = constants
-        scale = 1 / OPS.widen(temperature)
+        scale = 1 / _normal(OPS.widen(temperature), u)
         U = cut(u)
         V = U if self.own else cut(v)
         known: Any = None if s is None else (cut(OPS.widen(s)), cut(matched))
@@ -180,6 +180,15 @@ class Softmax:
         slope = jnp.zeros(U.shape[:2], scale.dtype) if of_temperature else ()
         (Gu, slope), Gv = sweep(tile, rows, (Gu, slope), columns, Gv, self.axis)
         return Gu, Gv, slope
+
+
+def _normal(temperature: Array, u: Array) -> Array:
+    """Return the temperature, at least the least normal number of the dtype of u: 1 / temperature is finite.
+
+    XLA takes smaller numbers for 0 in any case.
+    """
+    least = jnp.finfo(u.dtype).tiny
+    return jnp.where(jnp.abs(temperature) < least, least, temperature)
 
 
 def _sum(x: Array, axis: int) -> Array:
