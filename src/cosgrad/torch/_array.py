@@ -8,7 +8,7 @@ from torch import Tensor
 
 from cosgrad.spec import Shape
 from cosgrad.torch._numbers import as_tensor, symbolic
-from cosgrad.torch._rule import bound_for_onnx
+from cosgrad.torch._rule import bound_for_onnx, subclassed
 
 _HALF = (torch.float16, torch.bfloat16)
 _HAS_FLOAT64 = ("cpu", "cuda", "meta")
@@ -83,10 +83,11 @@ class TorchOps:
         """Sum everything in float64.
 
         PyTorch splits the sum of many elements into one by the number of threads, the sums of rows it does
-        not. A graph for all sizes cannot ask for the size: there the order is the compiler's.
+        not. A graph for all sizes cannot ask for the size: there the order is the compiler's. A subclass has
+        its own way to sum.
         """
         dtype = torch.float64 if x.device.type in _HAS_FLOAT64 else None
-        if torch.compiler.is_compiling() or not isinstance(x.numel(), int):
+        if torch.compiler.is_compiling() or not isinstance(x.numel(), int) or subclassed(x):
             return x.sum(dtype=dtype)
         if x.numel() > _SERIAL:
             x = x.flatten()

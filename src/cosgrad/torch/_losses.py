@@ -14,7 +14,7 @@ from cosgrad.torch._autocast import for_loss
 from cosgrad.torch._core import batch_shape
 from cosgrad.torch._function import PlainMean
 from cosgrad.torch._numbers import as_tensor
-from cosgrad.torch._rule import intercepted, recorded, transformed
+from cosgrad.torch._rule import intercepted, is_distributed, recorded, transformed
 from cosgrad.torch._similarity import cosine, overridden, plain_rule
 from cosgrad.torch._targets import as_target, check_target, comparable
 
@@ -179,4 +179,6 @@ def _recorded(x: object, y: object) -> bool:
 def _visible(target: Tensor) -> bool:
     if torch.compiler.is_compiling():
         return False
-    return not (target.is_meta or transformed() or intercepted()) and type(target) is Tensor
+    if target.is_meta or transformed() or intercepted():
+        return False
+    return type(target) is Tensor or is_distributed(target)

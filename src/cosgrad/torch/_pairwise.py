@@ -130,7 +130,7 @@ def _within(P: Tensor, distance: bool, own: bool) -> Tensor:
     P = (1 + P if distance else P).clamp(*_range(distance))
     if not own:
         return P
-    itself = torch.eye(P.shape[-1], dtype=torch.bool, device=P.device)
+    itself = torch.ones_like(P, dtype=torch.bool).tril().triu()
     return torch.where(itself, _own(P, distance), P)
 
 
