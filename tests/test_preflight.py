@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -27,7 +28,14 @@ def preflight(folder: Path, unknown: str) -> subprocess.CompletedProcess[str]:
     compiler = folder / "c++-of-yesterday"
     compiler.write_text(COMPILER.format(unknown=unknown))
     compiler.chmod(0o755)
-    command = ["make", "-s", "-f", str(MAKEFILE), "preflight", f"CXX={compiler}", f"VENV={folder}/none"]
+    command = [
+        "make",
+        "-s",
+        "preflight",
+        f"CXX={compiler}",
+        f"PYTHON={sys.executable}",
+        f"VENV={folder}/none",
+    ]
     return subprocess.run(
         command, capture_output=True, text=True, cwd=ROOT, env={**os.environ, "LC_ALL": "C"}
     )

@@ -22,6 +22,11 @@ def _limits(dtype: torch.dtype) -> tuple[float, float]:
     return info.eps, info.max
 
 
+def served_by_onnx(x: Tensor) -> Tensor:
+    """Return a bfloat16 tensor as float32 in a graph for ONNX, whose runtime computes little in bfloat16."""
+    return x.to(torch.float32) if x.dtype is torch.bfloat16 and bound_for_onnx() else x
+
+
 class TorchOps:
     """`cosgrad.spec.Ops` for tensors. Every method can be vmapped, compiled and differentiated."""
 
@@ -47,6 +52,11 @@ class TorchOps:
         """Select elementwise."""
         if not isinstance(x, Tensor) and isinstance(y, Tensor) and symbolic(x):
             x = as_tensor(x, y)
+        if bound_for_onnx():
+            like = x if isinstance(x, Tensor) else y
+            x, y = (served_by_onnx(t) if isinstance(t, Tensor) else t for t in (x, y))
+            chosen: Tensor = torch.where(condition, x, y)
+            return chosen.to(like.dtype) if isinstance(like, Tensor) else chosen
         return torch.where(condition, x, y)
 
     def sqrt(self, x: Tensor) -> Tensor:

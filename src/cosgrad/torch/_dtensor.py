@@ -242,6 +242,8 @@ def _run(mesh: Any, count: int, func: Any, tensors: Sequence[Tensor | None], *re
 
 def _global(local: Tensor, mesh: Any, placements: Sequence[Any], like: Tensor) -> Any:
     """Return the DTensor of the shape and strides of `like`."""
+    if not like.dim() and not local.numel():
+        local = local.new_zeros(())  # outside the mesh; from_local takes the shape () from the local tensor
     return _module().DTensor.from_local(
         local, mesh, placements, run_check=False, shape=like.shape, stride=like.stride()
     )

@@ -79,6 +79,7 @@ def _matrix(x: Tensor, y: Tensor | None, *, distance: bool) -> Tensor:
     u = normalize(a, dim=-1, eps=0.0)
     v = u if one else normalize(b, dim=-1, eps=0.0)
     own = one or _same_view(a, b)
+    u, v = served_by_onnx(u), served_by_onnx(v)
     # The sign goes on the vectors, not on the matrix, of which there is to be only one.
     u = -u if distance else u
     with torch.autocast(a.device.type, enabled=False):
@@ -86,7 +87,7 @@ def _matrix(x: Tensor, y: Tensor | None, *, distance: bool) -> Tensor:
     if not traced() and plain(P) and not transformed():
         result: Tensor = _Within.apply(P, distance, own)
         return result
-    return P + (_within(P.detach(), distance, own) - P.detach())
+    return (P + (_within(P.detach(), distance, own) - P.detach())).to(a.dtype)
 
 
 def _same_view(a: Tensor, b: Tensor) -> bool:
