@@ -180,7 +180,7 @@ preflight:
 	 "$$python" -c '$(HAS_HEADERS)' 2>/dev/null \
 	  || fail "Python's C headers, which $$python lacks: install them (Debian and Ubuntu: apt-get install python3-dev)."; \
 	 command -v $(firstword $(CXX)) >/dev/null \
-	  || fail "a C++20 compiler, and $(firstword $(CXX)) was not found: install one (Debian and Ubuntu: apt-get install g++) or name it with CXX=…"; \
-	 printf '#include <concepts>\n#include <span>\nint main() {}\n' | $(CXX) -std=c++20 -fsyntax-only -x c++ - 2>/dev/null \
-	  || fail "a C++20 compiler, and $(CXX) is not one: install a newer one (GCC 11, Clang 14) or name it with CXX=…"
+	  || fail "a C++20 compiler (GCC 12, Clang 14 or newer), and $(firstword $(CXX)) was not found: install one (Debian and Ubuntu: apt-get install g++) or name it with CXX=…"; \
+	 $(CXX) -std=c++20 -fsyntax-only native/preflight.cpp 2>/dev/null \
+	  || fail "GCC 12, Clang 14 or newer, and $(CXX) cannot compile native/preflight.cpp: install a newer compiler or name it with CXX=…"
 endif

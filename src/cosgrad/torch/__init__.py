@@ -10,11 +10,13 @@ from cosgrad.require import require as _require
 _require("torch", "torch", "2.6")
 
 from cosgrad.torch import _autograd as _autograd  # registers what differentiates the operators
-from cosgrad.torch import nn
+from cosgrad.torch import _dtensor, nn
 from cosgrad.torch._contrastive.losses import contrastive_loss, nt_xent_loss, sigmoid_contrastive_loss
 from cosgrad.torch._losses import cosine_distance_loss, cosine_embedding_loss
 from cosgrad.torch._pairwise import pairwise_cosine_distance, pairwise_cosine_similarity
 from cosgrad.torch._similarity import cosine_distance, cosine_similarity, normalize
+
+_dtensor.install()
 
 __all__ = [
     "contrastive_loss",

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from cosgrad.spec import Face
+from cosgrad.torch._rule import is_distributed
 
 
 class DimError(ValueError, IndexError):
@@ -51,6 +52,22 @@ def check_device(names: tuple[str, str], x: Tensor, y: Tensor) -> None:
     """Refuse tensors of two devices."""
     if x.device != y.device:
         raise ShapeError(f"{names[0]} on {x.device} and {names[1]} on {y.device} must be on one device")
+    if not torch.compiler.is_compiling() and is_distributed(x) != is_distributed(y):
+        (distributed, _), (name, plain) = sorted(zip(names, (x, y), strict=True), key=_is_plain)
+        if plain.dim():  # a number is the same on every rank
+            raise refuse_plain(name, plain, distributed)
+
+
+def refuse_plain(name: str, t: Tensor, distributed: str) -> ShapeError:
+    """Return the error of a plain tensor beside a DTensor: it could be the whole or a part."""
+    return ShapeError(
+        f"{name} is a plain tensor of shape {tuple(t.shape)} and {distributed} is a DTensor: "
+        f"make {name} a DTensor, by distribute_tensor or DTensor.from_local"
+    )
+
+
+def _is_plain(named: tuple[str, Tensor]) -> bool:
+    return not is_distributed(named[1])
 
 
 def pair(names: tuple[str, str], x: Tensor, y: Tensor, dim: int) -> tuple[Tensor, Tensor, int]:
@@ -63,7 +80,7 @@ def pair(names: tuple[str, str], x: Tensor, y: Tensor, dim: int) -> tuple[Tensor
     if x.layout is not torch.strided or y.layout is not torch.strided:
         check_tensor(names[0], x)
         check_tensor(names[1], y)
-    if not (x.is_cpu and y.is_cpu):
+    if type(x) is not type(y) or not (x.is_cpu and y.is_cpu):
         check_device(names, x, y)
     shape: tuple[int, ...] = x.shape
     if shape == y.shape:

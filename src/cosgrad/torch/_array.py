@@ -8,7 +8,7 @@ from torch import Tensor
 
 from cosgrad.spec import Shape
 from cosgrad.torch._numbers import as_tensor, symbolic
-from cosgrad.torch._rule import bound_for_onnx
+from cosgrad.torch._rule import bound_for_onnx, subclassed
 
 _HALF = (torch.float16, torch.bfloat16)
 _HAS_FLOAT64 = ("cpu", "cuda", "meta")
@@ -20,6 +20,11 @@ _ROW = 1024
 def _limits(dtype: torch.dtype) -> tuple[float, float]:
     info = torch.finfo(dtype)
     return info.eps, info.max
+
+
+def served_by_onnx(x: Tensor) -> Tensor:
+    """Return a bfloat16 tensor as float32 in a graph for ONNX, whose runtime computes little in bfloat16."""
+    return x.to(torch.float32) if x.dtype is torch.bfloat16 and bound_for_onnx() else x
 
 
 class TorchOps:
@@ -47,6 +52,11 @@ class TorchOps:
         """Select elementwise."""
         if not isinstance(x, Tensor) and isinstance(y, Tensor) and symbolic(x):
             x = as_tensor(x, y)
+        if bound_for_onnx():
+            like = x if isinstance(x, Tensor) else y
+            x, y = (served_by_onnx(t) if isinstance(t, Tensor) else t for t in (x, y))
+            chosen: Tensor = torch.where(condition, x, y)
+            return chosen.to(like.dtype) if isinstance(like, Tensor) else chosen
         return torch.where(condition, x, y)
 
     def sqrt(self, x: Tensor) -> Tensor:
@@ -83,10 +93,11 @@ class TorchOps:
         """Sum everything in float64.
 
         PyTorch splits the sum of many elements into one by the number of threads, the sums of rows it does
-        not. A graph for all sizes cannot ask for the size: there the order is the compiler's.
+        not. A graph for all sizes cannot ask for the size: there the order is the compiler's. A subclass has
+        its own way to sum.
         """
         dtype = torch.float64 if x.device.type in _HAS_FLOAT64 else None
-        if torch.compiler.is_compiling() or not isinstance(x.numel(), int):
+        if torch.compiler.is_compiling() or not isinstance(x.numel(), int) or subclassed(x):
             return x.sum(dtype=dtype)
         if x.numel() > _SERIAL:
             x = x.flatten()

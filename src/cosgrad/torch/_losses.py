@@ -9,12 +9,12 @@ from torch.overrides import has_torch_function
 from cosgrad import formulas, spec
 from cosgrad.closed import BOTH, DISTANCE
 from cosgrad.torch._arguments import FACE, check_device, check_tensor, pair
-from cosgrad.torch._array import OPS
+from cosgrad.torch._array import OPS, served_by_onnx
 from cosgrad.torch._autocast import for_loss
 from cosgrad.torch._core import batch_shape
 from cosgrad.torch._function import PlainMean
 from cosgrad.torch._numbers import as_tensor
-from cosgrad.torch._rule import intercepted, recorded, transformed
+from cosgrad.torch._rule import intercepted, is_distributed, recorded, transformed
 from cosgrad.torch._similarity import cosine, overridden, plain_rule
 from cosgrad.torch._targets import as_target, check_target, comparable
 
@@ -131,14 +131,16 @@ def cosine_embedding_loss(
     check_device(("target", "input1"), target, input1)
     if _visible(target):
         check_target(target)
-    apart = torch.where(margin >= S, 0, S - margin)
-    losses = torch.where(t == 1, D, torch.where(t == -1, apart, math.nan))
+    s = served_by_onnx(S)
+    apart = torch.where(margin >= s, 0, s - margin)
+    losses = torch.where(t == 1, served_by_onnx(D), torch.where(t == -1, apart, math.nan)).to(D.dtype)
     return reduced(losses, None, reduction)
 
 
 def reduced(losses: Tensor, weights: Tensor | None, reduction: str) -> Tensor:
-    result: Tensor = spec.reduce(OPS, losses, weights, reduction)
-    return result
+    wide = served_by_onnx(losses)
+    result: Tensor = spec.reduce(OPS, wide, weights, reduction)
+    return result if wide is losses else result.to(losses.dtype)
 
 
 def _unit_distance(
@@ -179,4 +181,6 @@ def _recorded(x: object, y: object) -> bool:
 def _visible(target: Tensor) -> bool:
     if torch.compiler.is_compiling():
         return False
-    return not (target.is_meta or transformed() or intercepted()) and type(target) is Tensor
+    if target.is_meta or transformed() or intercepted():
+        return False
+    return type(target) is Tensor or is_distributed(target)

@@ -79,6 +79,7 @@ def _matrix(x: Tensor, y: Tensor | None, *, distance: bool) -> Tensor:
     u = normalize(a, dim=-1, eps=0.0)
     v = u if one else normalize(b, dim=-1, eps=0.0)
     own = one or _same_view(a, b)
+    u, v = served_by_onnx(u), served_by_onnx(v)
     # The sign goes on the vectors, not on the matrix, of which there is to be only one.
     u = -u if distance else u
     with torch.autocast(a.device.type, enabled=False):
@@ -86,7 +87,7 @@ def _matrix(x: Tensor, y: Tensor | None, *, distance: bool) -> Tensor:
     if not traced() and plain(P) and not transformed():
         result: Tensor = _Within.apply(P, distance, own)
         return result
-    return P + (_within(P.detach(), distance, own) - P.detach())
+    return (P + (_within(P.detach(), distance, own) - P.detach())).to(a.dtype)
 
 
 def _same_view(a: Tensor, b: Tensor) -> bool:
@@ -130,7 +131,7 @@ def _within(P: Tensor, distance: bool, own: bool) -> Tensor:
     P = (1 + P if distance else P).clamp(*_range(distance))
     if not own:
         return P
-    itself = torch.eye(P.shape[-1], dtype=torch.bool, device=P.device)
+    itself = torch.ones_like(P, dtype=torch.bool).tril().triu()
     return torch.where(itself, _own(P, distance), P)
 
 

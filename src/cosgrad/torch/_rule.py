@@ -85,6 +85,17 @@ def intercepted() -> bool:
     return bool(modes())
 
 
+def subclassed(t: Tensor) -> bool:
+    """Tell whether t belongs to a subclass that sees operators, such as a DTensor."""
+    return bool(keys(t).has(torch._C.DispatchKey.Python))
+
+
+def is_distributed(t: object) -> bool:
+    """Tell whether t is a DTensor."""
+    module: Any = sys.modules.get("torch.distributed.tensor")
+    return module is not None and isinstance(t, module.DTensor)
+
+
 def batched(t: Tensor | None) -> bool:
     """Tell whether autograd has put many cotangents or tangents in the place of one (`is_grads_batched`)."""
     return t is not None and torch._C._functorch.is_legacy_batchedtensor(t)

@@ -5,6 +5,7 @@ from torch import Tensor
 
 from cosgrad import spec
 from cosgrad.torch._arguments import FACE, check_tensor
+from cosgrad.torch._rule import is_distributed
 
 _UNSIGNED = (torch.uint8, torch.uint16, torch.uint32, torch.uint64)
 
@@ -36,5 +37,7 @@ def check_target(target: Tensor) -> None:
     t = as_target(target)
     wrong = (t != 1) & (t != -1)
     if wrong.any():
+        if is_distributed(target):
+            target, wrong = (t.full_tensor() for t in (target, wrong))  # type: ignore[attr-defined]  # a DTensor
         unsigned = str(target.dtype) if target.dtype in _UNSIGNED else None
         raise spec.refuse_target(target[wrong][0].item(), unsigned)

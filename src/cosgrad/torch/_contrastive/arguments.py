@@ -7,6 +7,7 @@ from cosgrad.spec import check_finite, check_temperature
 from cosgrad.torch._arguments import FACE, FLOATS, DtypeError, ShapeError, check_device, check_tensor
 from cosgrad.torch._array import OPS
 from cosgrad.torch._contrastive.problem import Options, full_dtype
+from cosgrad.torch._dtensor import replicated
 from cosgrad.torch._numbers import as_tensor, in_graph
 from cosgrad.torch._rule import intercepted, recorded, traced, transformed
 
@@ -119,7 +120,7 @@ def scalar(name: str, value: float | Tensor, like: Tensor) -> Tensor:
         raise ShapeError(
             f"{name} of shape {tuple(value.shape)} and dtype {value.dtype} must be one real number"
         )
-    t = value.reshape(()).to(wide)
+    t = replicated(value.reshape(()).to(wide.dtype), like).to(wide)
     if _visible(t):
         check_finite(name, t.item())
     return t

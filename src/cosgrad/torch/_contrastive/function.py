@@ -17,8 +17,18 @@ from cosgrad.torch._autocast import loss_dtype
 from cosgrad.torch._contrastive import dense, sigmoid, softmax
 from cosgrad.torch._contrastive.problem import Needs, Options, Result, full_dtype
 from cosgrad.torch._contrastive.ring import Ring
+from cosgrad.torch._dtensor import gathered
 from cosgrad.torch._operators import LIBRARY, OPERATORS, library
-from cosgrad.torch._rule import Function, dissolves, intercepted, recorded, traced, transformed
+from cosgrad.torch._rule import (
+    Function,
+    dissolves,
+    intercepted,
+    is_distributed,
+    recorded,
+    subclassed,
+    traced,
+    transformed,
+)
 
 LIBRARY.define(
     "contrastive(Tensor x, Tensor? y, Tensor scale, Tensor? bias, Tensor? labels_x, Tensor? labels_y, "
@@ -61,6 +71,13 @@ def contrastive(
 
 
 def _formula(x: Tensor, y: Tensor | None, scale: Tensor, bias: Tensor | None, options: Options) -> Tensor:
+    if is_distributed(x):
+
+        def whole(x: Tensor, y: Any, scale: Tensor, bias: Any, *masks: Any) -> Tensor:
+            return _formula(x, y, scale, bias, Options(options.symmetric, y is None, *masks))
+
+        loss: Tensor = gathered(whole, x, y, scale, bias, *options.arguments()[:3])
+        return loss
     if bias is None or y is None:
         possible = (scale > 0) & (scale < math.inf)  # others are refused where they can be seen
         return dense.softmax(x, y, torch.where(possible, scale, math.nan), options)
@@ -86,7 +103,7 @@ def _tiled(
 
 def _seen(x: Tensor) -> bool:
     """Tell whether somebody wants to see an operator where the loss is."""
-    return traced() or intercepted() or x.is_meta
+    return traced() or intercepted() or x.is_meta or subclassed(x)
 
 
 class Tiled(Function):
