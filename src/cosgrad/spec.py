@@ -156,8 +156,13 @@ def check_eps(eps: float) -> float:
     except (TypeError, ValueError):
         raise TypeError(f"eps={eps!r} must be a number") from None
     if not value >= 0:
-        raise ValueError(f"eps={value!r} must be at least 0")
+        raise ValueError(f"eps={_shown(eps)} must be at least 0")
     return value
+
+
+def _shown(number: float) -> str:
+    """Return a number for a message. `torch.compile` formats the result of `float` only."""
+    return f"{number if isinstance(number, int) else float(number)!r}"
 
 
 def check_labels(labels_x: object, labels_y: object) -> bool:
@@ -174,14 +179,14 @@ def check_labels(labels_x: object, labels_y: object) -> bool:
 def check_temperature(temperature: float) -> float:
     """Return the temperature, where its value can be seen, if it can divide similarities."""
     if not 0 < temperature < math.inf:
-        raise ValueError(f"temperature={float(temperature)!r} must be finite and greater than 0")
+        raise ValueError(f"temperature={_shown(temperature)} must be finite and greater than 0")
     return temperature
 
 
 def check_finite(name: str, value: float) -> float:
     """Return a number if it is finite."""
     if not -math.inf < value < math.inf:  # torch.compile traces this, but not math.isfinite
-        raise ValueError(f"{name}={float(value)!r} must be finite")
+        raise ValueError(f"{name}={_shown(value)} must be finite")
     return value
 
 

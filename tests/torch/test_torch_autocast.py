@@ -90,8 +90,8 @@ def test_the_first_step_with_a_scaler_is_taken(name):
     optimizer, scaler = torch.optim.SGD(model.parameters(), 0.1), torch.amp.GradScaler("cpu")
     with torch.autocast("cpu", torch.float16):
         x, y = model(torch.randn(64, 64)), model(torch.randn(64, 64))
-        more = (torch.ones(64),) if name == "cosine_embedding_loss" else ()
-        loss = getattr(C, name)(x, y, *more)
+        more = {"cosine_embedding_loss": {"target": torch.ones(64)}, "contrastive_loss": {"temperature": 0.5}}
+        loss = getattr(C, name)(x, y, **more.get(name, {}))
     scaler.scale(loss).backward()
     scaler.step(optimizer)
     scaler.update()

@@ -41,9 +41,7 @@ def test_large_labels_of_uint64_stay_apart(seed):
     plain = torch.arange(4)
     expected = C.contrastive_loss(x, y, labels_x=plain, labels_y=plain)
     assert torch.equal(C.contrastive_loss(x, y, labels_x=large, labels_y=large), expected)
-    with pytest.raises(
-        TypeError, match="labels_x is of dtype torch.uint64 and labels_y of dtype"
-    ):
+    with pytest.raises(TypeError, match=r"labels_x is of dtype torch.uint64 and labels_y of dtype"):
         C.contrastive_loss(x, y, labels_x=large, labels_y=torch.tensor([-1, -2, 3, 5]))
 
 

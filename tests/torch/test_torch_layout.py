@@ -199,12 +199,11 @@ def test_parameters_and_subclasses(seed):
     exact(S.as_subclass(torch.Tensor), C.cosine_similarity(x, y))
 
 
-def test_autocast_leaves_the_dtype(torch_dtype, seed):
+def test_autocast_leaves_the_dtype_of_rows(torch_dtype, seed):
     x, y = matrices(seed, torch_dtype)
     with torch.autocast("cpu", torch.bfloat16):
         S = C.cosine_similarity(x, y)
-        loss = C.cosine_embedding_loss(x, y, torch.ones(4))
-    assert S.dtype == loss.dtype == torch_dtype
+    assert S.dtype == torch_dtype
     exact(S, C.cosine_similarity(x, y))
 
 
