@@ -94,14 +94,15 @@ class MultipleNegativesRankingLoss(losses.MultipleNegativesRankingLoss):
         hardness_mode: Hardness = None,
         hardness_strength: float = 0.0,
     ) -> None:
+        function: Any = similarity_fct
         if isinstance(similarity_fct, str):
-            similarity_fct = COSINES.get(similarity_fct, similarity_fct)
-        _both_ways(similarity_fct, directions, partition_mode, hardness_mode, hardness_strength)
+            function = COSINES.get(similarity_fct, similarity_fct)
+        _both_ways(function, directions, partition_mode, hardness_mode, hardness_strength)
         _temperature(scale)
         super().__init__(
             model,
             scale=scale,
-            similarity_fct=similarity_fct,
+            similarity_fct=function,
             gather_across_devices=gather_across_devices,
             directions=directions,
             partition_mode=partition_mode,
