@@ -1,7 +1,7 @@
 """Check the layers of the native sources: an include may point to its own layer or to the one below.
 
-The driver sees the kernels through their table alone. An inline function that the driver shared with a kernel could be
-compiled for AVX-512 and then be called on a processor that lacks it.
+The driver sees the kernels through their table alone. An inline function that the driver shared with a kernel
+could be compiled for AVX-512 and then be called on a processor that lacks it.
 """
 
 import re

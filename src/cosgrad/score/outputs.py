@@ -41,7 +41,7 @@ def check(path: Path) -> None:
 def becoming(path: Path, folder: Path) -> Iterator[Path]:
     """Yield a path in the folder, on the same disk, that becomes `path` as a whole if all goes well.
 
-    The block names the files that it reads in its own errors, with `reading`: other errors are of writing `path`.
+    Inside the block, errors of reading are named by `reading`. All other errors are errors of writing `path`.
     """
     beside = folder / f"{uuid.uuid4().hex}.unfinished"
     with writing(path):
