@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.overrides import has_torch_function
 
 from cosgrad.torch._arguments import FACE, check_device, promote
+from cosgrad.torch._array import served_by_onnx
 from cosgrad.torch._autocast import for_rows
 from cosgrad.torch._rule import Function, plain, traced, transformed
 from cosgrad.torch._similarity import normalize, overridden
