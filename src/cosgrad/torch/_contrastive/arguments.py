@@ -120,7 +120,7 @@ def scalar(name: str, value: float | Tensor, like: Tensor) -> Tensor:
         raise ShapeError(
             f"{name} of shape {tuple(value.shape)} and dtype {value.dtype} must be one real number"
         )
-    t = replicated(value.reshape(()).to(wide.dtype), like).to(wide)
+    t: Tensor = replicated(value.reshape(()).to(wide.dtype), like).to(wide)
     if _visible(t):
         check_finite(name, t.item())
     return t
