@@ -2,7 +2,6 @@
 
 import torch
 from torch import Tensor
-from torch.overrides import has_torch_function
 
 from cosgrad import formulas, spec
 from cosgrad.closed import BOTH, DISTANCE
@@ -10,8 +9,8 @@ from cosgrad.torch._arguments import FACE, check_device, check_tensor, pair
 from cosgrad.torch._array import OPS
 from cosgrad.torch._core import batch_shape
 from cosgrad.torch._function import PlainMean
-from cosgrad.torch._rule import intercepted, recorded, transformed
-from cosgrad.torch._similarity import cosine, overridden, plain_rule
+from cosgrad.torch._rule import kept, recorded, transformed, watched
+from cosgrad.torch._similarity import cosine, overridden, overrides, plain_rule
 
 
 def cosine_distance_loss(
@@ -55,7 +54,7 @@ def cosine_distance_loss(
         >>> cosine_distance_loss(labels, predictions, dim=1)
         tensor(0.0772)
     """
-    if not torch.compiler.is_compiling() and has_torch_function((labels, predictions, weights)):
+    if overrides(labels, predictions, weights):
         return overridden(
             cosine_distance_loss,
             (labels, predictions, weights),
@@ -110,7 +109,7 @@ def cosine_embedding_loss(
         >>> cosine_embedding_loss(x1, x2, torch.tensor([1, -1]), margin=0.5, reduction="none")
         tensor([0.0400, 0.4600])
     """
-    if not torch.compiler.is_compiling() and has_torch_function((x1, x2, target)):
+    if overrides(x1, x2, target):
         return overridden(
             cosine_embedding_loss, (x1, x2, target), x1, x2, target, margin=margin, reduction=reduction
         )
@@ -135,6 +134,7 @@ def _unit_distance(
 ) -> tuple[Tensor, Tensor | None]:
     """Return 1 - <x, y> and the weights; a row that these exclude is NaN, and 0 to every derivative."""
     x, y, axis = pair(names, x, y, dim)
+    x, y = kept(x, y)
     if weights is None:
         return formulas.unit_distance(OPS, x, y, axis).squeeze(axis), None
     shape = batch_shape(x, y, axis)
@@ -154,7 +154,8 @@ def _weights(weights: Tensor | float | None, losses: Tensor) -> Tensor:
         raise FACE.refuse_dtype("weights", weights.dtype, "real")
     FACE.check_fits("weights", tuple(weights.shape), tuple(losses.shape))
     check_device(("weights", "labels"), weights, losses)
-    return weights
+    saved: Tensor = kept(weights)[0]
+    return saved
 
 
 def _recorded(x: object, y: object) -> bool:
@@ -162,9 +163,7 @@ def _recorded(x: object, y: object) -> bool:
 
 
 def _visible(target: Tensor) -> bool:
-    if torch.compiler.is_compiling():
-        return False
-    return not (target.is_meta or transformed() or intercepted()) and type(target) is Tensor
+    return not (watched(target) or transformed())
 
 
 def _check_target(target: Tensor) -> None:

@@ -4,11 +4,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.overrides import has_torch_function
 
 from cosgrad.torch._arguments import FACE, check_device, promote
-from cosgrad.torch._rule import Function, plain, traced, transformed
-from cosgrad.torch._similarity import normalize, overridden
+from cosgrad.torch._rule import Function, plain, traced, transformed, without_autocast
+from cosgrad.torch._similarity import normalize, overridden, overrides
 
 
 def pairwise_cosine_similarity(x: Tensor, y: Tensor | None = None) -> Tensor:
@@ -36,7 +35,7 @@ def pairwise_cosine_similarity(x: Tensor, y: Tensor | None = None) -> Tensor:
         tensor([[1.0000, 0.9600],
                 [0.9600, 1.0000]])
     """
-    if not torch.compiler.is_compiling() and has_torch_function((x, y)):
+    if overrides(x, y):
         return overridden(pairwise_cosine_similarity, (x, y), x, y)
     return _matrix(x, y, distance=False)
 
@@ -64,7 +63,7 @@ def pairwise_cosine_distance(x: Tensor, y: Tensor | None = None) -> Tensor:
         tensor([[1., 2.],
                 [0., 1.]])
     """
-    if not torch.compiler.is_compiling() and has_torch_function((x, y)):
+    if overrides(x, y):
         return overridden(pairwise_cosine_distance, (x, y), x, y)
     return _matrix(x, y, distance=True)
 
@@ -77,7 +76,7 @@ def _matrix(x: Tensor, y: Tensor | None, *, distance: bool) -> Tensor:
     v = u if y is None else normalize(b, dim=-1, eps=0.0)
     # The sign goes on the vectors, not on the matrix, of which there is to be only one.
     u = -u if distance else u
-    with torch.autocast(a.device.type, enabled=False):
+    with without_autocast(a.device):
         P = torch.matmul(u, v.mT)
     if not traced() and plain(P) and not transformed():
         result: Tensor = _Within.apply(P, distance, y is None)

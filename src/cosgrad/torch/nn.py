@@ -7,10 +7,12 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.nn import Module, Parameter
 
-from cosgrad.spec import check_eps, check_reduction
+from cosgrad.spec import check_reduction
+from cosgrad.torch._arguments import check_eps
 from cosgrad.torch._contrastive.arguments import check_gradient_scale
 from cosgrad.torch._contrastive.losses import contrastive_loss, sigmoid_contrastive_loss
 from cosgrad.torch._losses import cosine_distance_loss, cosine_embedding_loss
+from cosgrad.torch._rule import watched
 from cosgrad.torch._similarity import cosine_similarity
 
 __all__ = [
@@ -201,9 +203,8 @@ class ContrastiveLoss(Module):
     def extra_repr(self) -> str:
         """Return the options."""
         learnable = self.log_temperature is not None
-        with torch.no_grad():
-            temperature = float(self.temperature)
-        return f"temperature={temperature:.4g}, learnable={learnable}, symmetric={self.symmetric}"
+        temperature = _shown(self.temperature)
+        return f"temperature={temperature}, learnable={learnable}, symmetric={self.symmetric}"
 
 
 class SigmoidContrastiveLoss(Module):
@@ -262,6 +263,11 @@ class SigmoidContrastiveLoss(Module):
     def extra_repr(self) -> str:
         """Return the options."""
         learnable = self.log_scale is not None
-        with torch.no_grad():
-            scale, bias = float(self.scale), float(self.bias)
-        return f"scale={scale:.4g}, bias={bias:.4g}, learnable={learnable}"
+        return f"scale={_shown(self.scale)}, bias={_shown(self.bias)}, learnable={learnable}"
+
+
+def _shown(value: float | Tensor) -> str:
+    """Return the value for `extra_repr`, or where it is if it cannot be read (meta and fake tensors)."""
+    if isinstance(value, Tensor) and watched(value):
+        return f"<on {value.device}>"
+    return f"{float(value):.4g}"

@@ -9,7 +9,7 @@ from cosgrad.spec import check_temperature
 from cosgrad.torch._arguments import FACE, FLOATS, DtypeError, ShapeError, check_device, check_tensor
 from cosgrad.torch._array import OPS
 from cosgrad.torch._contrastive.problem import Options, full_dtype
-from cosgrad.torch._rule import intercepted, recorded, traced, transformed
+from cosgrad.torch._rule import recorded, transformed, watched
 
 GRADIENT_SCALES = ("mean", "sum")
 Arguments = tuple[Tensor, Tensor | None, Tensor, Tensor | None, Options]
@@ -78,7 +78,7 @@ def scalar(name: str, value: float | Tensor, like: Tensor) -> Tensor:
             value = float(value)
         except (TypeError, ValueError):
             raise TypeError(f"{name}={value!r} must be a number or a tensor of one element") from None
-        t = wide.new_tensor(value)
+        t = wide.new_full((), value)
     elif value.numel() != 1 or value.is_complex():
         raise ShapeError(
             f"{name} of shape {tuple(value.shape)} and dtype {value.dtype} must be one real number"
@@ -91,4 +91,4 @@ def scalar(name: str, value: float | Tensor, like: Tensor) -> Tensor:
 
 
 def _visible(t: Tensor) -> bool:
-    return not (traced() or transformed() or intercepted() or t.is_meta)
+    return not (watched(t) or transformed())

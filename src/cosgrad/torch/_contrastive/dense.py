@@ -9,6 +9,7 @@ from torch import Tensor
 
 from cosgrad.torch import _similarity
 from cosgrad.torch._contrastive.problem import Options, full_dtype
+from cosgrad.torch._rule import without_autocast
 
 
 def softmax(x: Tensor, y: Tensor | None, scale: Tensor, options: Options) -> Tensor:
@@ -32,7 +33,7 @@ def sigmoid(x: Tensor, y: Tensor, scale: Tensor, bias: Tensor) -> Tensor:
 
 def _similarities(x: Tensor, y: Tensor) -> Tensor:
     u, v = (_similarity.normalize(t.to(full_dtype(t)), dim=1, eps=0.0) for t in (x, y))
-    with torch.autocast(x.device.type, enabled=False):
+    with without_autocast(x.device):
         return u @ v.mT
 
 

@@ -15,7 +15,7 @@ from cosgrad.torch._contrastive import dense, sigmoid, softmax
 from cosgrad.torch._contrastive.problem import Needs, Options, Result, full_dtype
 from cosgrad.torch._contrastive.ring import Ring
 from cosgrad.torch._operators import LIBRARY, OPERATORS, library
-from cosgrad.torch._rule import Function, dissolves, intercepted, recorded, traced, transformed
+from cosgrad.torch._rule import Function, dissolves, intercepted, kept, recorded, traced, transformed, watched
 
 LIBRARY.define(
     "contrastive(Tensor x, Tensor? y, Tensor scale, Tensor? bias, Tensor? labels_x, Tensor? labels_y, "
@@ -39,11 +39,12 @@ def contrastive(
     """
     out: Tensor
     if ring.group is None:
-        if _seen(x):
+        seen = traced() or intercepted()
+        if transformed() and not seen:
+            return _formula(x, y, scale, bias, options).to(x.dtype)
+        if seen or watched(x, y, scale, bias, *options.tensors()):
             out, *_ = OPERATORS.contrastive(x, y, scale, bias, *options.arguments())
             return out.to(x.dtype)
-        if transformed():
-            return _formula(x, y, scale, bias, options).to(x.dtype)
     elif transformed() or traced():
         raise RuntimeError(
             "group= is not supported under torch.compile, torch.func or forward mode: call the loss outside"
@@ -75,11 +76,6 @@ def _tiled(
     return sigmoid.loss(x, y, scale.item(), bias.item(), ring, needs)
 
 
-def _seen(x: Tensor) -> bool:
-    """Tell whether somebody wants to see an operator where the loss is."""
-    return traced() or intercepted() or x.is_meta
-
-
 class Tiled(Function):
     """The loss, with its derivatives kept from the forward."""
 
@@ -95,7 +91,7 @@ class Tiled(Function):
     ) -> Any:
         """Keep the derivatives that are needed, and the inputs for those of the second order."""
         needs = Needs(*ctx.needs_input_grad[:4])
-        if ring.group is None and _seen(x):
+        if ring.group is None and watched(x, y, scale, bias, *options.tensors()):
             with torch._C._AutoDispatchBelowAutograd():
                 loss, *grads = OPERATORS.contrastive(x, y, scale, bias, *options.arguments(), *needs)
             result = Result(loss, *(G if need else None for G, need in zip(grads, needs, strict=True)))
@@ -120,7 +116,7 @@ def _keep(
     if ring.averaged:
         gx, gy = (None if G is None else G.mul_(ring.ranks) for G in (gx, gy))
         g_scale, g_bias = (None if G is None else ring.sum(G) for G in (g_scale, g_bias))
-    ctx.save_for_backward(*inputs, gx, gy, g_scale, g_bias)
+    ctx.save_for_backward(*kept(*inputs), gx, gy, g_scale, g_bias)
     ctx.options, ctx.ring = options, ring
     return result.loss
 

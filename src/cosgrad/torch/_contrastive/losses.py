@@ -5,10 +5,9 @@ from collections.abc import Callable
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch.overrides import has_torch_function
 
 from cosgrad.spec import check_labels
-from cosgrad.torch._arguments import FACE, FLOAT_NAMES, FLOATS, check_device, check_tensor, promote
+from cosgrad.torch._arguments import FACE, FLOATS, check_device, check_tensor, promote, refuse_dtype
 from cosgrad.torch._contrastive.arguments import (
     GRADIENT_SCALES,
     Arguments,
@@ -22,7 +21,7 @@ from cosgrad.torch._contrastive.arguments import (
 from cosgrad.torch._contrastive.function import contrastive
 from cosgrad.torch._contrastive.problem import Options
 from cosgrad.torch._contrastive.ring import Ring, agreed
-from cosgrad.torch._similarity import overridden
+from cosgrad.torch._similarity import overridden, overrides
 
 
 def contrastive_loss(
@@ -81,7 +80,7 @@ def contrastive_loss(
         (tensor(0.4023), tensor([[ 0.0085, -0.0064],
                 [ 0.0000,  0.5380]]))
     """
-    if not torch.compiler.is_compiling() and has_torch_function((x, y)):
+    if overrides(x, y):
         options = {"labels_x": labels_x, "labels_y": labels_y, "ignore": ignore, "temperature": temperature}
         rest = {"symmetric": symmetric, "group": group, "gradient_scale": gradient_scale}
         return overridden(contrastive_loss, (x, y), x, y, **options, **rest)
@@ -136,14 +135,14 @@ def nt_xent_loss(
         >>> nt_xent_loss(views, temperature=0.5)
         tensor(0.2899)
     """
-    if not torch.compiler.is_compiling() and has_torch_function((z,)):
+    if overrides(z):
         options = {"temperature": temperature, "group": group, "gradient_scale": gradient_scale}
         return overridden(nt_xent_loss, (z,), z, labels, **options)
 
     def checked() -> Arguments:
         check_tensor("z", z)
         if z.dtype not in FLOATS:
-            raise FACE.refuse_dtype("z", z.dtype, f"floating, that is {FLOAT_NAMES}")
+            raise refuse_dtype("z", z, "floating")
         FACE.check_views(tuple(z.shape), labels is not None)
         if labels is not None:
             check_labels_of("labels", labels, "z", z)
@@ -187,7 +186,7 @@ def sigmoid_contrastive_loss(
         >>> sigmoid_contrastive_loss(torch.eye(2), torch.tensor([[3.0, 4.0], [4.0, 3.0]]))
         tensor(4.1451)
     """
-    if not torch.compiler.is_compiling() and has_torch_function((x, y)):
+    if overrides(x, y):
         options = {"scale": scale, "bias": bias, "group": group, "gradient_scale": gradient_scale}
         return overridden(sigmoid_contrastive_loss, (x, y), x, y, **options)
 
