@@ -44,6 +44,8 @@ def refuse_dtype(name: str, x: Tensor, takes: str) -> TypeError:
 
 def resolved(x: Tensor) -> Tensor:
     """Return x with a delayed negation carried out: PyTorch's forward mode fails on such views."""
+    if torch.compiler.is_compiling():  # Dynamo cannot trace `is_neg` in forward mode
+        return x
     return x.resolve_neg() if x.is_neg() else x
 
 

@@ -9,7 +9,7 @@ from cosgrad.torch._arguments import FACE, check_device, check_tensor, pair
 from cosgrad.torch._array import OPS
 from cosgrad.torch._core import batch_shape
 from cosgrad.torch._function import PlainMean
-from cosgrad.torch._rule import kept, recorded, transformed, watched
+from cosgrad.torch._rule import kept, recorded, refuse_empty_vmap, transformed, watched
 from cosgrad.torch._similarity import cosine, overridden, overrides, plain_rule
 
 
@@ -66,6 +66,7 @@ def cosine_distance_loss(
             assume_normalized=assume_normalized,
         )
     spec.check_reduction(reduction)
+    refuse_empty_vmap()
     names = ("labels", "predictions")
     if assume_normalized:
         D, w = _unit_distance(names, labels, predictions, dim, weights)
@@ -114,6 +115,7 @@ def cosine_embedding_loss(
             cosine_embedding_loss, (x1, x2, target), x1, x2, target, margin=margin, reduction=reduction
         )
     spec.check_reduction(reduction)
+    refuse_empty_vmap()
     check_tensor("target", target)
     S, D = cosine(BOTH, ("x1", "x2"), x1, x2, -1, 0.0)
     FACE.check_fits("target", tuple(target.shape), tuple(D.shape))

@@ -48,6 +48,7 @@ def _plain_keys() -> frozenset[int]:
 
 _PLAIN = _plain_keys()
 _PYTHON = torch._C.DispatchKey.Python
+_VMAP = torch._C._functorch.TransformType.Vmap
 _FUNCTIONALIZE = torch._C._functorch.TransformType.Functionalize
 
 
@@ -102,6 +103,21 @@ def functionalized() -> bool:
     """Tell whether `torch.func.functionalize` is active: it has no rule for an `autograd.Function`."""
     stack = torch._C._functorch.get_interpreter_stack()
     return stack is not None and any(level.key() == _FUNCTIONALIZE for level in stack)
+
+
+def refuse_empty_vmap() -> None:
+    """Refuse a loss under `torch.func.vmap` over an axis of length 0.
+
+    There PyTorch fails to combine a tensor of rank 0 with a number.
+    """
+    if torch.compiler.is_compiling() or not transformed():
+        return
+    for level in torch._C._functorch.get_interpreter_stack() or ():
+        if level.key() == _VMAP and torch._C._functorch.CVmapInterpreterPtr(level).batchSize() == 0:
+            raise RuntimeError(
+                "torch.func.vmap of a loss over an axis of length 0 is not supported by PyTorch: "
+                "skip the empty batch"
+            )
 
 
 def without_autocast(device: torch.device) -> AbstractContextManager[Any]:

@@ -188,6 +188,12 @@ def _vmap(info: Any, in_dims: Any, *args: Any) -> Any:
     def chosen(i: int) -> list[Any]:
         return [a if dim is None else a.select(dim, i) for a, dim in zip(args, in_dims, strict=True)]
 
+    if info.batch_size == 0:
+        empty = [
+            a if dim is None else a.new_zeros(a.movedim(dim, 0).shape[1:])
+            for a, dim in zip(args, in_dims, strict=True)
+        ]
+        return tuple(r.new_empty(0, *r.shape) for r in OPERATORS.contrastive(*empty)), (0,) * 5
     results = [OPERATORS.contrastive(*chosen(i)) for i in range(info.batch_size)]
     return tuple(map(torch.stack, zip(*results, strict=True))), (0,) * 5
 

@@ -21,6 +21,7 @@ from cosgrad.torch._contrastive.arguments import (
 from cosgrad.torch._contrastive.function import contrastive
 from cosgrad.torch._contrastive.problem import Options
 from cosgrad.torch._contrastive.ring import Ring, agreed
+from cosgrad.torch._rule import refuse_empty_vmap
 from cosgrad.torch._similarity import overridden, overrides
 
 
@@ -206,6 +207,7 @@ def _loss(
     gradient_scale: str,
 ) -> Tensor:
     """Return the loss of the arguments that `checked` returns, if all ranks find theirs to be right."""
+    refuse_empty_vmap()
     if group is None:
         check_gradient_scale(gradient_scale)
         arguments = checked()
