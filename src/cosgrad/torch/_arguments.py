@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from cosgrad import spec
 from cosgrad.spec import Face
 from cosgrad.torch._rule import is_distributed
 
@@ -12,7 +13,7 @@ class DimError(ValueError, IndexError):
 
 
 class ShapeError(ValueError, RuntimeError):
-    """Shapes or devices that do not go together."""
+    """Shapes, devices or values that do not go together."""
 
 
 class DtypeError(TypeError, RuntimeError):
@@ -24,12 +25,44 @@ FLOATS = frozenset({torch.float16, torch.bfloat16, torch.float32, torch.float64}
 FLOAT_NAMES = "torch.float16, torch.bfloat16, torch.float32 or torch.float64"
 
 
+def check_eps(eps: float) -> float:
+    """Return eps as a float, or raise an error that is also a `RuntimeError`, as PyTorch's is."""
+    try:
+        return spec.check_eps(eps)
+    except ValueError as error:
+        raise ShapeError(str(error)) from None
+
+
+def refuse_dtype(name: str, x: Tensor, takes: str) -> TypeError:
+    """Return the error for a tensor of a dtype that is not served, with a conversion where there is one."""
+    cure = ""
+    if x.is_quantized:
+        cure = f"; {name}.dequantize() converts it"
+    elif str(x.dtype).startswith("torch.float8"):
+        cure = f"; {name}.to(torch.bfloat16) converts it exactly"
+    return FACE.refuse_dtype(name, x.dtype, f"{takes}, that is {FLOAT_NAMES}{cure}")
+
+
+def resolved(x: Tensor) -> Tensor:
+    """Return x with a delayed negation carried out: PyTorch's forward mode fails on such views."""
+    if torch.compiler.is_compiling():  # Dynamo cannot trace `is_neg` in forward mode
+        return x
+    return x.resolve_neg() if x.is_neg() else x
+
+
 def check_tensor(name: str, x: object) -> None:
     """Refuse what is not a dense tensor."""
     if not isinstance(x, Tensor):
         raise TypeError(f"{name} is {type(x).__name__}, must be a tensor")
+    if x.is_nested:
+        raise DtypeError(
+            f"{name} is a nested tensor, must be dense: torch.nested.to_padded_tensor({name}, 0.0) pads it, "
+            f"{name}.unbind() gives its parts"
+        )
     if x.layout is not torch.strided:
-        raise DtypeError(f"{name} has layout {x.layout}, must be {torch.strided}: pass {name}.to_dense()")
+        raise DtypeError(
+            f"{name} has layout {x.layout}, must be {torch.strided}: {name}.to_dense() converts it"
+        )
 
 
 def promote(names: tuple[str, str], x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
@@ -37,7 +70,7 @@ def promote(names: tuple[str, str], x: Tensor, y: Tensor) -> tuple[Tensor, Tenso
     for name, t in zip(names, (x, y), strict=True):
         check_tensor(name, t)
         if t.dtype not in FLOATS and (t.is_complex() or t.is_floating_point() or t.is_quantized):
-            raise FACE.refuse_dtype(name, t.dtype, f"real, that is {FLOAT_NAMES}")
+            raise refuse_dtype(name, t, "real")
     dtype = torch.promote_types(x.dtype, y.dtype)
     if dtype not in FLOATS:
         raise FACE.refuse_dtype(
@@ -77,11 +110,12 @@ def pair(names: tuple[str, str], x: Tensor, y: Tensor, dim: int) -> tuple[Tensor
     """
     if not (isinstance(x, Tensor) and isinstance(y, Tensor) and x.dtype is y.dtype and x.dtype in FLOATS):
         x, y = promote(names, x, y)
-    if x.layout is not torch.strided or y.layout is not torch.strided:
+    if x.layout is not torch.strided or y.layout is not torch.strided or x.is_nested or y.is_nested:
         check_tensor(names[0], x)
         check_tensor(names[1], y)
     if type(x) is not type(y) or not (x.is_cpu and y.is_cpu):
         check_device(names, x, y)
+    x, y = resolved(x), resolved(y)
     shape: tuple[int, ...] = x.shape
     if shape == y.shape:
         axis = FACE.check_axis(dim, len(shape))

@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,6 @@ from torch import Tensor
 from cosgrad import _native
 from cosgrad.closed import DISTANCE, SIMILARITY, Rule
 
-broadcast_shapes: Any = torch.broadcast_shapes  # has no types of its own
 _DTYPES = {getattr(torch, name): i for i, name in enumerate(_native.dtypes)}
 _SERIAL = 1
 
@@ -38,9 +38,36 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_serial)
 
 
+def broadcast_shapes(*shapes: Sequence[int]) -> tuple[int, ...]:
+    """Return the shape to which shapes broadcast that are known to do so.
+
+    `torch.broadcast_shapes` imports SymPy at its first call, which takes half a second. Here the number 1 is
+    skipped before two sizes are compared, so that a compiler has to know as little as possible about a
+    symbolic size.
+    """
+    result: list[int] = [1] * max(map(len, shapes))
+    for shape in shapes:
+        for i, n in enumerate(reversed(shape), 1):
+            if (isinstance(n, int) and n == 1) or n is result[-i]:
+                continue
+            if (isinstance(result[-i], int) and result[-i] == 1) or n != 1:
+                result[-i] = n
+    return tuple(result)
+
+
+def check_memory(*tensors: Tensor | None) -> None:
+    """Refuse a tensor without CPU memory: the kernel reads the address that it is given."""
+    for t in tensors:
+        if t is not None and not (t.device.type == "cpu" and (t.data_ptr() or not t.numel())):
+            raise RuntimeError(
+                f"a {type(t).__name__} on {t.device} without CPU memory must not reach the CPU kernel: "
+                "let its own __torch_dispatch__ unwrap it first"
+            )
+
+
 def batch_shape(x: Tensor, y: Tensor, axis: int) -> tuple[int, ...]:
     """Return the shape to which both broadcast, without the axis."""
-    shape = x.shape
+    shape: tuple[int, ...] = x.shape
     if shape != y.shape:
         shape = broadcast_shapes(shape, y.shape)
     return (*shape[:axis], *shape[axis + 1 :])
@@ -49,8 +76,8 @@ def batch_shape(x: Tensor, y: Tensor, axis: int) -> tuple[int, ...]:
 def cosine(x: Tensor, y: Tensor, rule: Rule) -> Any:
     """Return S, D or both."""
     shape, dtype = batch_shape(x, y, rule.axis), x.dtype
-    S = None if rule.what == DISTANCE else torch.empty(shape, dtype=dtype)
-    D = None if rule.what == SIMILARITY else torch.empty(shape, dtype=dtype)
+    S = None if rule.what == DISTANCE else torch.empty(shape, dtype=dtype, device="cpu")
+    D = None if rule.what == SIMILARITY else torch.empty(shape, dtype=dtype, device="cpu")
     _native.forward(
         _DTYPES[x.dtype],
         x.element_size(),
@@ -103,7 +130,7 @@ def gradient(
 
 def tangent(x: Tensor, y: Tensor, u: Tensor | None, v: Tensor | None, rule: Rule) -> Tensor:
     """Return the derivative of S or D along (u, v); None stands for zeros."""
-    out = torch.empty(batch_shape(x, y, rule.axis), dtype=x.dtype)
+    out = torch.empty(batch_shape(x, y, rule.axis), dtype=x.dtype, device="cpu")
     _native.jvp(
         _DTYPES[x.dtype],
         x.element_size(),

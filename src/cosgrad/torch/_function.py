@@ -19,7 +19,7 @@ from cosgrad.torch import _closed, _core
 from cosgrad.torch._array import OPS
 from cosgrad.torch._core import batch_shape, broadcast_shapes
 from cosgrad.torch._operators import OPERATORS, unpack, wanted
-from cosgrad.torch._rule import Function, batched, plain, recorded, transformed
+from cosgrad.torch._rule import Function, batched, functionalized, kept, plain, recorded, transformed
 
 Pair = tuple[Tensor | None, Tensor | None]
 
@@ -29,12 +29,16 @@ def cosine(x: Tensor, y: Tensor, rule: Rule) -> Any:
     record = torch.is_grad_enabled() and (x.requires_grad or y.requires_grad)
     if not transformed():
         return Cosine.apply(x, y, rule) if record else _cosine(x, y, rule)
+    if functionalized():
+        return _operator(x, y, rule)
     return TransformedCosine.apply(x, y, rule)
 
 
 def gradient(x: Tensor, y: Tensor, g: Tensor, rule: Rule, need_x: bool, need_y: bool) -> Pair:
     """Return g times the derivatives in x and in y, where they are needed, recorded like `cosine`."""
     if transformed():
+        if functionalized():
+            return _gradient_operator(x, y, g, rule, need_x, need_y)
         return unpack(TransformedGradient.apply(x, y, g, rule, need_x, need_y), need_x, need_y)
     if torch.is_grad_enabled() and recorded(x, y, g):
         return unpack(Gradient.apply(x, y, g, rule, need_x, need_y), need_x, need_y)
@@ -70,6 +74,10 @@ def front(x: Tensor, dim: int | None, size: int = 1) -> Tensor:
 def _cosine(x: Tensor, y: Tensor, rule: Rule) -> Any:
     if plain(x, y):
         return _core.cosine(x, y, rule)
+    return _operator(x, y, rule)
+
+
+def _operator(x: Tensor, y: Tensor, rule: Rule) -> Any:
     return getattr(OPERATORS, rule.what)(x, y, rule.axis, rule.eps, rule.skip_zero)
 
 
@@ -79,6 +87,10 @@ def _gradient(x: Tensor, y: Tensor, g: Tensor, rule: Rule, need_x: bool, need_y:
     if batched(g):
         gx, gy = _closed.gradient(x, y, g, rule)
         return gx if need_x else None, gy if need_y else None
+    return _gradient_operator(x, y, g, rule, need_x, need_y)
+
+
+def _gradient_operator(x: Tensor, y: Tensor, g: Tensor, rule: Rule, need_x: bool, need_y: bool) -> Pair:
     results = OPERATORS.gradient(x, y, g, rule.axis, rule.eps, rule.what, rule.skip_zero, need_x, need_y)
     return unpack(results, need_x, need_y)
 
@@ -94,7 +106,7 @@ class Cosine(Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, y: Tensor, rule: Rule) -> Any:
         """Keep x and y: the backward reads them once more, and nothing else is worth the memory."""
-        ctx.save_for_backward(x, y)
+        ctx.save_for_backward(*kept(x, y))
         ctx.rule = rule
         if rule.what == BOTH:
             ctx.set_materialize_grads(False)
@@ -119,7 +131,7 @@ class PlainCosine(Cosine):
     @staticmethod
     def forward(ctx: Any, x: Tensor, y: Tensor, rule: Rule) -> Any:
         """Go to the core without another look."""
-        ctx.save_for_backward(x, y)
+        ctx.save_for_backward(*kept(x, y))
         ctx.rule = rule
         return _core.cosine(x, y, rule)
 
@@ -141,9 +153,9 @@ class PlainMean(Function):
     def forward(ctx: Any, x: Tensor, y: Tensor, rule: Rule, count: int) -> Any:
         """Sum wide and round once."""
         rows = _core.cosine(x, y, rule)
-        ctx.save_for_backward(x, y)
+        ctx.save_for_backward(*kept(x, y))
         ctx.rest = rule, count, rows.shape
-        return torch.scalar_tensor(OPS.total(rows).item() / count, dtype=x.dtype)
+        return torch.scalar_tensor(OPS.total(rows).item() / count, dtype=x.dtype, device="cpu")
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> Any:
@@ -154,7 +166,7 @@ class PlainMean(Function):
         if torch.is_grad_enabled() or transformed() or not plain(g):
             g = OPS.cast(OPS.widen(g) / count, g)
         else:
-            g = torch.scalar_tensor(g.item() / count, dtype=g.dtype)
+            g = torch.scalar_tensor(g.item() / count, dtype=g.dtype, device="cpu")
         return *gradient(x, y, g.expand(shape), rule, need_x, need_y), None, None
 
 
@@ -170,7 +182,7 @@ class TransformedCosine(Cosine):
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
         """Keep x and y for both modes."""
         x, y, ctx.rule = inputs
-        ctx.save_for_backward(x, y)
+        ctx.save_for_backward(*kept(x, y))
         ctx.save_for_forward(x, y)
         ctx.set_materialize_grads(False)
 
@@ -195,7 +207,7 @@ class Gradient(Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, y: Tensor, g: Tensor, rule: Rule, need_x: bool, need_y: bool) -> Any:
         """Compute, and keep the inputs for the closed forms."""
-        ctx.save_for_backward(x, y, g)
+        ctx.save_for_backward(*kept(x, y, g))
         ctx.set_materialize_grads(False)
         ctx.rest = rule, need_x, need_y
         return TransformedGradient.forward(x, y, g, rule, need_x, need_y)
@@ -230,7 +242,7 @@ class TransformedGradient(Gradient):
         """Keep x, y and g for both modes."""
         x, y, g, *rest = inputs
         ctx.rest = rest
-        ctx.save_for_backward(x, y, g)
+        ctx.save_for_backward(*kept(x, y, g))
         ctx.save_for_forward(x, y, g)
         ctx.set_materialize_grads(False)
 
@@ -278,7 +290,7 @@ class Tangent(Function):
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
         """Keep everything for both modes."""
         *tensors, ctx.rule = inputs
-        ctx.save_for_backward(*tensors)
+        ctx.save_for_backward(*kept(*tensors))
         ctx.save_for_forward(*tensors)
 
     @staticmethod

@@ -8,7 +8,7 @@ from torch.nn import Module, Parameter
 
 from cosgrad.torch._contrastive.problem import full_dtype
 from cosgrad.torch._function import forward_grad, primals
-from cosgrad.torch._rule import Function, transformed
+from cosgrad.torch._rule import Function, transformed, watched
 
 
 class ScalarModule(Module):
@@ -57,7 +57,7 @@ def exp(logarithm: Tensor, least: float = 0.0) -> Tensor:
 def shown(value: float | Tensor) -> str:
     """Return a number in few digits, or a question mark where it is not on this device and rank."""
     if isinstance(value, Tensor):
-        if value.is_meta or hasattr(value, "full_tensor") or value.numel() != 1:
+        if watched(value) or value.numel() != 1:
             return "?"
         value = value.item()
     return f"{value:.4g}"

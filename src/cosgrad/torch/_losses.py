@@ -4,7 +4,6 @@ import math
 
 import torch
 from torch import Tensor
-from torch.overrides import has_torch_function
 
 from cosgrad import formulas, spec
 from cosgrad.closed import BOTH, DISTANCE
@@ -14,8 +13,17 @@ from cosgrad.torch._autocast import for_loss
 from cosgrad.torch._core import batch_shape
 from cosgrad.torch._function import PlainMean
 from cosgrad.torch._numbers import as_tensor
-from cosgrad.torch._rule import intercepted, is_distributed, recorded, transformed
-from cosgrad.torch._similarity import cosine, overridden, plain_rule
+from cosgrad.torch._rule import (
+    intercepted,
+    is_distributed,
+    kept,
+    recorded,
+    refuse_empty_vmap,
+    traced,
+    transformed,
+    watched,
+)
+from cosgrad.torch._similarity import cosine, overridden, overrides, plain_rule
 from cosgrad.torch._targets import as_target, check_target, comparable
 
 
@@ -61,7 +69,7 @@ def cosine_distance_loss(
         >>> cosine_distance_loss(labels, predictions, dim=1)
         tensor(0.0772)
     """
-    if not torch.compiler.is_compiling() and has_torch_function((labels, predictions, weights)):
+    if overrides(labels, predictions, weights):
         return overridden(
             cosine_distance_loss,
             (labels, predictions, weights),
@@ -73,6 +81,7 @@ def cosine_distance_loss(
             assume_normalized=assume_normalized,
         )
     spec.check_reduction(reduction)
+    refuse_empty_vmap()
     names = ("labels", "predictions")
     labels, predictions = for_loss(labels), for_loss(predictions)
     if assume_normalized:
@@ -120,11 +129,12 @@ def cosine_embedding_loss(
         tensor([0.0400, 0.4600])
     """
     tensors = (input1, input2, target)
-    if not torch.compiler.is_compiling() and has_torch_function(tensors):
+    if overrides(*tensors):
         return overridden(
             cosine_embedding_loss, tensors, input1, input2, target, margin=margin, reduction=reduction
         )
     spec.check_reduction(reduction)
+    refuse_empty_vmap()
     t = as_target(target)
     S, D = cosine(BOTH, ("input1", "input2"), for_loss(input1), for_loss(input2), -1, 0.0)
     FACE.check_fits("target", tuple(target.shape), tuple(D.shape))
@@ -148,6 +158,7 @@ def _unit_distance(
 ) -> tuple[Tensor, Tensor | None]:
     """Return 1 - <x, y> and the weights; a row that these exclude is NaN, and 0 to every derivative."""
     x, y, axis = pair(names, x, y, dim)
+    x, y = kept(x, y)
     if weights is None:
         return formulas.unit_distance(OPS, x, y, axis).squeeze(axis), None
     shape = batch_shape(x, y, axis)
@@ -171,7 +182,8 @@ def _weights(weights: Tensor | float | None, losses: Tensor) -> Tensor:
     weights = comparable(weights)
     FACE.check_fits("weights", tuple(weights.shape), tuple(losses.shape))
     check_device(("weights", "labels"), weights, losses)
-    return weights
+    saved: Tensor = kept(weights)[0]
+    return saved
 
 
 def _recorded(x: object, y: object) -> bool:
@@ -179,8 +191,6 @@ def _recorded(x: object, y: object) -> bool:
 
 
 def _visible(target: Tensor) -> bool:
-    if torch.compiler.is_compiling():
+    if traced() or transformed() or intercepted() or target.is_meta:
         return False
-    if target.is_meta or transformed() or intercepted():
-        return False
-    return type(target) is Tensor or is_distributed(target)
+    return is_distributed(target) or not watched(target)

@@ -13,12 +13,14 @@ from cosgrad.torch import _core
 from cosgrad.torch._array import OPS
 from cosgrad.torch._function import forward_grad, front, primals
 from cosgrad.torch._operators import OPERATORS
-from cosgrad.torch._rule import Function, batched, plain, recorded, transformed
+from cosgrad.torch._rule import Function, batched, functionalized, kept, plain, recorded, transformed
 
 
 def normalize(x: Tensor, axis: int, eps: float) -> Any:
     """Return x / max(|x|, eps), recorded by whatever wants to differentiate it."""
     if transformed():
+        if functionalized():
+            return OPERATORS.normalize(x, axis, eps)
         return TransformedNormalize.apply(x, axis, eps)
     return Normalize.apply(x, axis, eps) if recorded(x) else _normalize(x, axis, eps)
 
@@ -26,6 +28,8 @@ def normalize(x: Tensor, axis: int, eps: float) -> Any:
 def gradient(x: Tensor, g: Tensor, axis: int, eps: float) -> Any:
     """Return the product of g with the Jacobian, recorded like `normalize`."""
     if transformed():
+        if functionalized():
+            return OPERATORS.normalize_gradient(x, g, axis, eps)
         return TransformedNormalizeGradient.apply(x, g, axis, eps)
     return NormalizeGradient.apply(x, g, axis, eps) if recorded(x, g) else _gradient(x, g, axis, eps)
 
@@ -50,7 +54,7 @@ class Normalize(Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, axis: int, eps: float) -> Any:
         """Keep x alone."""
-        ctx.save_for_backward(x)
+        ctx.save_for_backward(*kept(x))
         ctx.rest = axis, eps
         return _normalize(x, axis, eps)
 
@@ -73,7 +77,7 @@ class TransformedNormalize(Normalize):
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
         """Keep x for both modes."""
         x, *ctx.rest = inputs
-        ctx.save_for_backward(x)
+        ctx.save_for_backward(*kept(x))
         ctx.save_for_forward(x)
 
     @staticmethod
@@ -95,7 +99,7 @@ class NormalizeGradient(Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, g: Tensor, axis: int, eps: float) -> Any:
         """Keep both for the closed forms."""
-        ctx.save_for_backward(x, g)
+        ctx.save_for_backward(*kept(x, g))
         ctx.rest = axis, eps
         return _gradient(x, g, axis, eps)
 
@@ -120,7 +124,7 @@ class TransformedNormalizeGradient(NormalizeGradient):
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
         """Keep both for both modes."""
         x, g, *ctx.rest = inputs
-        ctx.save_for_backward(x, g)
+        ctx.save_for_backward(*kept(x, g))
         ctx.save_for_forward(x, g)
 
     @staticmethod

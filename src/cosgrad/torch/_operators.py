@@ -38,6 +38,7 @@ LIBRARY.define("normalize_gradient(Tensor x, Tensor grad, int axis, float eps) -
 
 def _register_cosine(what: str) -> None:
     def cpu(x: Tensor, y: Tensor, axis: int, eps: float, skip_zero: bool = False) -> Any:
+        _core.check_memory(x, y)
         return _core.cosine(x, y, Rule(axis, eps, what))
 
     def closed(x: Tensor, y: Tensor, axis: int, eps: float, skip_zero: bool = False) -> Any:
@@ -61,6 +62,7 @@ def _gradient_cpu(
     need_x: bool = True,
     need_y: bool = True,
 ) -> list[Tensor]:
+    _core.check_memory(x, y, grad)
     pair = _core.gradient(x, y, grad, Rule(axis, eps, what, skip_zero), need_x, need_y)
     return [t for t in pair if t is not None]
 
@@ -112,18 +114,28 @@ def _register(
     library.register_fake(f"cosgrad::{name}", fake, lib=LIBRARY)
 
 
+def _normalize_cpu(x: Tensor, axis: int, eps: float) -> Tensor:
+    _core.check_memory(x)
+    return _core.normalize(x, axis, eps)
+
+
+def _normalize_gradient_cpu(x: Tensor, grad: Tensor, axis: int, eps: float) -> Tensor:
+    _core.check_memory(x, grad)
+    return _core.normalize_gradient(x, grad, axis, eps)
+
+
 for _what in (SIMILARITY, DISTANCE, BOTH):
     _register_cosine(_what)
 _register("gradient", _gradient_cpu, _gradient_closed, _gradient_fake)
 _register(
     "normalize",
-    _core.normalize,
+    _normalize_cpu,
     lambda x, axis, eps: formulas.normalize(OPS, x, axis, eps),
     lambda x, *_: torch.empty_like(x),
 )
 _register(
     "normalize_gradient",
-    _core.normalize_gradient,
+    _normalize_gradient_cpu,
     lambda x, grad, axis, eps: formulas.normalize_gradient(OPS, x, grad, axis, eps),
     lambda x, *_: torch.empty_like(x),
 )

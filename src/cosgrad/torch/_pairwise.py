@@ -4,13 +4,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.overrides import has_torch_function
 
 from cosgrad.torch._arguments import FACE, check_device, promote
 from cosgrad.torch._array import served_by_onnx
 from cosgrad.torch._autocast import for_rows
-from cosgrad.torch._rule import Function, plain, traced, transformed
-from cosgrad.torch._similarity import normalize, overridden
+from cosgrad.torch._rule import Function, plain, traced, transformed, without_autocast
+from cosgrad.torch._similarity import normalize, overridden, overrides
 
 
 def pairwise_cosine_similarity(x: Tensor, y: Tensor | None = None) -> Tensor:
@@ -38,7 +37,7 @@ def pairwise_cosine_similarity(x: Tensor, y: Tensor | None = None) -> Tensor:
         tensor([[1.0000, 0.9600],
                 [0.9600, 1.0000]])
     """
-    if not torch.compiler.is_compiling() and has_torch_function((x, y)):
+    if overrides(x, y):
         return overridden(pairwise_cosine_similarity, (x, y), x, y)
     return _matrix(x, y, distance=False)
 
@@ -66,7 +65,7 @@ def pairwise_cosine_distance(x: Tensor, y: Tensor | None = None) -> Tensor:
         tensor([[1., 2.],
                 [0., 1.]])
     """
-    if not torch.compiler.is_compiling() and has_torch_function((x, y)):
+    if overrides(x, y):
         return overridden(pairwise_cosine_distance, (x, y), x, y)
     return _matrix(x, y, distance=True)
 
@@ -83,7 +82,7 @@ def _matrix(x: Tensor, y: Tensor | None, *, distance: bool) -> Tensor:
     u, v = served_by_onnx(u), served_by_onnx(v)
     # The sign goes on the vectors, not on the matrix, of which there is to be only one.
     u = -u if distance else u
-    with torch.autocast(a.device.type, enabled=False):
+    with without_autocast(a.device):
         P = torch.matmul(u, v.mT)
     if not traced() and plain(P) and not transformed():
         result: Tensor = _Within.apply(P, distance, own)

@@ -1,6 +1,7 @@
 """Rules, quickly, and the state of PyTorch that decides who computes."""
 
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -33,12 +34,22 @@ tracing = torch._C._get_tracing_state
 
 
 def _plain_keys() -> frozenset[int]:
-    with torch.inference_mode():
-        inference = torch.empty(0)
-    return frozenset(keys(t).raw_repr() for t in (torch.empty(0), inference))
+    """Return the dispatch keys of an ordinary CPU tensor and of one made in inference mode.
+
+    They are built from PyTorch's constants. A tensor made here would show the default device, the modes and
+    the transforms that are active while this module is imported.
+    """
+    key = torch._C.DispatchKey
+    inference = torch._C.DispatchKeySet(key.CPU) | torch._C.DispatchKeySet(key.AutocastCPU)
+    ordinary = inference | torch._C.DispatchKeySet(key.AutogradCPU)
+    ordinary = ordinary | torch._C.DispatchKeySet(key.ADInplaceOrView)
+    return frozenset((ordinary.raw_repr(), inference.raw_repr()))
 
 
 _PLAIN = _plain_keys()
+_PYTHON = torch._C.DispatchKey.Python
+_VMAP = torch._C._functorch.TransformType.Vmap
+_FUNCTIONALIZE = torch._C._functorch.TransformType.Functionalize
 
 
 def plain(*tensors: Tensor | None) -> bool:
@@ -52,6 +63,68 @@ def plain(*tensors: Tensor | None) -> bool:
         if t is not None and keys(t).raw_repr() not in _PLAIN:
             return False
     return not modes() and tracing() is None
+
+
+def fake_mode(*arguments: object) -> Any:
+    """Return the mode of the first fake tensor if no such mode is active, else None."""
+    fake = sys.modules.get("torch._subclasses.fake_tensor")
+    if fake is not None:
+        for t in arguments:
+            if isinstance(t, fake.FakeTensor):
+                active = torch._C._get_dispatch_mode(torch._C._TorchDispatchModeKey.FAKE)
+                return t.fake_mode if active is None else None
+    return None
+
+
+def kept(*tensors: Any) -> list[Any]:
+    """Return the tensors in a form that autograd saves for a backward.
+
+    Autograd refuses to save a tensor that was made in inference mode. A copy made outside that mode can be
+    saved, and later changes of the original do not reach it.
+    """
+    return [
+        t.clone() if t is not None and t.is_inference() and not torch.is_inference_mode_enabled() else t
+        for t in tensors
+    ]
+
+
+def watched(*tensors: Tensor | None) -> bool:
+    """Tell whether anything but the kernel may have to see an operator, or a tensor may have no values.
+
+    This holds under a tracer or a dispatch mode, on the meta device, and for subclasses with
+    `__torch_dispatch__` (fake tensors are of this kind).
+    """
+    if traced() or intercepted():
+        return True
+    return any(t is not None and (t.is_meta or keys(t).has(_PYTHON)) for t in tensors)
+
+
+def functionalized() -> bool:
+    """Tell whether `torch.func.functionalize` is active: it has no rule for an `autograd.Function`."""
+    stack = torch._C._functorch.get_interpreter_stack()
+    return stack is not None and any(level.key() == _FUNCTIONALIZE for level in stack)
+
+
+def refuse_empty_vmap() -> None:
+    """Refuse a loss under `torch.func.vmap` over an axis of length 0.
+
+    There PyTorch fails to combine a tensor of rank 0 with a number.
+    """
+    if torch.compiler.is_compiling() or not transformed():
+        return
+    for level in torch._C._functorch.get_interpreter_stack() or ():
+        if level.key() == _VMAP and torch._C._functorch.CVmapInterpreterPtr(level).batchSize() == 0:
+            raise RuntimeError(
+                "torch.func.vmap of a loss over an axis of length 0 is not supported by PyTorch: "
+                "skip the empty batch"
+            )
+
+
+def without_autocast(device: torch.device) -> AbstractContextManager[Any]:
+    """Return a context without autocast. Some devices (meta is one) have no autocast to switch off."""
+    if torch.amp.is_autocast_available(device.type):
+        return torch.autocast(device.type, enabled=False)
+    return nullcontext()
 
 
 def transformed() -> bool:

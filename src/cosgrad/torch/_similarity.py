@@ -1,21 +1,36 @@
 """Similarity, distance and the unit vector."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.overrides import handle_torch_function, has_torch_function_unary, has_torch_function_variadic
+from torch.overrides import (
+    handle_torch_function,
+    has_torch_function,
+    has_torch_function_unary,
+    has_torch_function_variadic,
+)
 
 from cosgrad import formulas
 from cosgrad.closed import DISTANCE, SIMILARITY, Rule
-from cosgrad.spec import check_eps
+from cosgrad.spec import size
 from cosgrad.torch import _closed, _core, _function, _normalize
-from cosgrad.torch._arguments import FACE, FLOAT_NAMES, FLOATS, check_tensor, pair
+from cosgrad.torch._arguments import (
+    FACE,
+    FLOATS,
+    DimError,
+    check_eps,
+    check_tensor,
+    pair,
+    refuse_dtype,
+    resolved,
+)
 from cosgrad.torch._array import OPS
 from cosgrad.torch._autocast import for_rows
 from cosgrad.torch._numbers import symbolic
 from cosgrad.torch._operators import OPERATORS
-from cosgrad.torch._rule import plain, rule, traced, transformed
+from cosgrad.torch._rule import fake_mode, plain, rule, traced, transformed
 
 
 def cosine_similarity(
@@ -40,7 +55,7 @@ def cosine_similarity(
         The broadcast shape without `dim`, of the promoted dtype. A row with NaN or infinity is NaN.
 
     Raises:
-        ValueError: eps is negative or NaN; the shapes do not broadcast or are on two devices (also a
+        ValueError: eps is negative or NaN, the shapes do not broadcast or are on two devices (also a
             `RuntimeError`); dim is out of range (also an `IndexError`).
         TypeError: An argument is no tensor, or complex, or neither is floating (also a `RuntimeError`).
 
@@ -96,7 +111,12 @@ def cosine_distance(
     return D
 
 
-def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Tensor:  # noqa: A002
+def normalize(
+    input: Tensor,  # noqa: A002 -- PyTorch's name of the argument
+    p: float = 2.0,
+    dim: int | Sequence[int] | None = 1,
+    eps: float = 1e-12,
+) -> Tensor:
     r"""Return the unit vectors x / max(|x|, eps).
 
     Drops in for `torch.nn.functional.normalize`, is right to 0.501 units in the last place on the CPU, and
@@ -105,7 +125,7 @@ def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -
     Args:
         input: Tensor of any shape and strides, of dtype float16, bfloat16, float32 or float64.
         p: The order of the norm, which must be 2.
-        dim: Dimension of the vectors.
+        dim: Dimension of the vectors. Several dimensions hold one vector together; None means all.
         eps: Floor of the norm. With eps = 0 a zero vector gives 0 with gradient 0; with eps > 0 a cotangent g
             there gives the gradient g / eps.
 
@@ -113,7 +133,8 @@ def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -
         The shape and dtype of the input.
 
     Raises:
-        ValueError: p is not 2, eps is negative or NaN, or dim is out of range (also an `IndexError`).
+        ValueError: p is not 2; eps is negative or NaN (also a `RuntimeError`); dim is out of range (also an
+            `IndexError`) or is repeated.
         TypeError: The input is no floating tensor (also a `RuntimeError`).
 
     Example:
@@ -125,12 +146,42 @@ def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -
     if not torch.compiler.is_compiling() and has_torch_function_unary(input):
         return overridden(normalize, (input,), input, p, dim, eps)
     if p != 2:
-        raise ValueError(f"p={p} must be 2, the Euclidean norm")
+        raise ValueError(
+            f"p={p} must be 2, the Euclidean norm; torch.nn.functional.normalize takes other norms"
+        )
     check_tensor("input", input)
     if input.dtype not in FLOATS:
-        raise FACE.refuse_dtype("input", input.dtype, f"floating, that is {FLOAT_NAMES}")
-    axis, eps = FACE.check_axis(dim, input.dim()), check_eps(eps)
-    x = for_rows(input.unsqueeze(0) if input.dim() == 0 else input)
+        raise refuse_dtype("input", input, "floating")
+    input, eps = for_rows(resolved(input)), check_eps(eps)  # noqa: A001 -- as above
+    if dim is None or isinstance(dim, Sequence):
+        return _normalize_over(input, _check_axes(dim, input.dim()), eps)
+    axis = FACE.check_axis(dim, input.dim())
+    x = input.unsqueeze(0) if input.dim() == 0 else input
+    result = _unit(x, axis, eps)
+    return result.squeeze(0) if input.dim() == 0 else result
+
+
+def _check_axes(dim: Sequence[int] | None, rank: int) -> tuple[int, ...]:
+    """Return the axes counted from the front. As in PyTorch, None and an empty sequence mean all."""
+    if not dim:
+        return tuple(range(rank))
+    axes = tuple(FACE.check_axis(d, rank) for d in dim)
+    if len(set(axes)) < len(axes):
+        raise DimError(f"dim={tuple(dim)} must name each dimension once")
+    return axes[:rank]
+
+
+def _normalize_over(x: Tensor, axes: tuple[int, ...], eps: float) -> Tensor:
+    """Return x divided by its norm over several axes, which become one axis for the kernel."""
+    last = tuple(range(x.dim() - len(axes), x.dim()))
+    moved = x.movedim(axes, last)
+    lead = x.dim() - len(axes)
+    unit = _unit(moved.reshape(*moved.shape[:lead], size(moved.shape[lead:])), lead, eps)
+    return unit.reshape(moved.shape).movedim(last, axes)
+
+
+def _unit(x: Tensor, axis: int, eps: float) -> Tensor:
+    """Return x divided by its norm along an axis."""
     result: Tensor
     if not traced():
         result = _normalize.normalize(x, axis, eps)
@@ -138,7 +189,7 @@ def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -
         result = OPERATORS.normalize(x, axis, eps)
     else:
         result = formulas.normalize(OPS, x, axis, eps)
-    return result.squeeze(0) if input.dim() == 0 else result
+    return result
 
 
 def cosine(
@@ -181,7 +232,22 @@ def plain_rule(what: str, x: Tensor, y: Tensor, dim: int, eps: float, skip_zero:
     return rule(dim % rank, eps, what, skip_zero)
 
 
+def overrides(*arguments: object) -> bool:
+    """Tell whether a call belongs to `overridden`."""
+    if torch.compiler.is_compiling():
+        return False
+    return has_torch_function(arguments) or fake_mode(*arguments) is not None
+
+
 def overridden(function: Any, relevant: Any, *args: Any, **kwargs: Any) -> Tensor:
-    """Let subclasses of tensors and modes of functions do as they like."""
+    """Call the overrides of tensor subclasses and function modes, or enter the mode of fake tensors.
+
+    PyTorch's own operations with a number fail on a fake tensor outside its mode.
+    """
+    mode = None if has_torch_function(relevant) else fake_mode(*relevant)
+    if mode is not None:
+        with mode:
+            inside: Tensor = function(*args, **kwargs)
+        return inside
     result: Tensor = handle_torch_function(function, relevant, *args, **kwargs)
     return result

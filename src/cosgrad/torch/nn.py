@@ -7,7 +7,8 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.nn import Module, Parameter
 
-from cosgrad.spec import check_eps, check_reduction
+from cosgrad.spec import check_reduction
+from cosgrad.torch._arguments import check_eps
 from cosgrad.torch._contrastive.arguments import check_gradient_scale
 from cosgrad.torch._contrastive.losses import contrastive_loss, sigmoid_contrastive_loss
 from cosgrad.torch._grouped import GroupModule

@@ -68,7 +68,7 @@ def _embedding_loss() -> Functions:
     import torch
     import torch.nn.functional as F
 
-    one = torch.ones(())
+    one = torch.ones((), device="cpu")
 
     def distance(x: Any, y: Any) -> Any:
         return F.cosine_embedding_loss(x, y, one.expand(len(x)), reduction="none")

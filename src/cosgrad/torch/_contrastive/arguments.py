@@ -9,7 +9,7 @@ from cosgrad.torch._array import OPS
 from cosgrad.torch._contrastive.problem import Options, full_dtype
 from cosgrad.torch._dtensor import replicated
 from cosgrad.torch._numbers import as_tensor, in_graph
-from cosgrad.torch._rule import intercepted, recorded, traced, transformed
+from cosgrad.torch._rule import recorded, transformed, watched
 
 GRADIENT_SCALES = ("mean", "sum")
 Labels = tuple[Tensor | None, Tensor | None]
@@ -127,4 +127,4 @@ def scalar(name: str, value: float | Tensor, like: Tensor) -> Tensor:
 
 
 def _visible(t: Tensor) -> bool:
-    return not (traced() or transformed() or intercepted() or t.is_meta)
+    return not (watched(t) or transformed())

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from cosgrad.torch import _similarity
 from cosgrad.torch._contrastive.problem import LARGE, Options, full_dtype
-from cosgrad.torch._rule import intercepted, traced
+from cosgrad.torch._rule import intercepted, traced, without_autocast
 
 
 def softmax(x: Tensor, y: Tensor | None, scale: Tensor, options: Options) -> Tensor:
@@ -69,7 +69,7 @@ def _where(counts: Tensor, x: Tensor) -> Tensor:
 
 def _similarities(x: Tensor, y: Tensor) -> Tensor:
     u, v = (_similarity.normalize(t, dim=1, eps=0.0) for t in (x, y))
-    with torch.autocast(x.device.type, enabled=False):
+    with without_autocast(x.device):
         return u @ v.mT
 
 

@@ -24,10 +24,11 @@ from cosgrad.torch._rule import (
     dissolves,
     intercepted,
     is_distributed,
+    kept,
     recorded,
-    subclassed,
     traced,
     transformed,
+    watched,
 )
 
 LIBRARY.define(
@@ -53,11 +54,12 @@ def contrastive(
     dtype = loss_dtype(x.dtype, x.device.type)
     out: Tensor
     if ring.group is None:
-        if _seen(x):
+        seen = traced() or intercepted()
+        if transformed() and not seen:
+            return _formula(x, y, scale, bias, options).to(dtype)
+        if seen or watched(x, y, scale, bias, *options.tensors()):
             out, *_ = OPERATORS.contrastive(x, y, scale, bias, *options.arguments())
             return out.to(dtype)
-        if transformed():
-            return _formula(x, y, scale, bias, options).to(dtype)
     elif transformed() or traced():
         raise RuntimeError(
             "group= is not supported in torch.func, forward mode, torch.export or torch.jit.trace: call the "
@@ -101,11 +103,6 @@ def _tiled(
     return sigmoid.loss(x, y, number, check_finite("bias", bias.item()), ring, needs)
 
 
-def _seen(x: Tensor) -> bool:
-    """Tell whether somebody wants to see an operator where the loss is."""
-    return traced() or intercepted() or x.is_meta or subclassed(x)
-
-
 class Tiled(Function):
     """The loss, with its derivatives kept from the forward."""
 
@@ -121,7 +118,7 @@ class Tiled(Function):
     ) -> Any:
         """Keep the derivatives that are needed, and the inputs for those of the second order."""
         needs = Needs(*ctx.needs_input_grad[:4])
-        if ring.group is None and _seen(x):
+        if ring.group is None and watched(x, y, scale, bias, *options.tensors()):
             with torch._C._AutoDispatchBelowAutograd():
                 loss, *grads = OPERATORS.contrastive(x, y, scale, bias, *options.arguments(), *needs)
             result = Result(loss, *(G if need else None for G, need in zip(grads, needs, strict=True)))
@@ -148,9 +145,9 @@ def _keep(
         gx, gy = (None if G is None else G.mul_(ring.ranks) for G in (gx, gy))
         g_scale, g_bias = (None if G is None else ring.sum(G) for G in (g_scale, g_bias))
     ctx.y_is_x = inputs[1] is inputs[0]
-    x, y, *scalars = inputs
+    x, y, *scalars = kept(*inputs)
     masks = options.labels_x, options.labels_y, options.ignore
-    ctx.save_for_backward(x, None if ctx.y_is_x else y, *scalars, gx, gy, g_scale, g_bias, *masks)
+    ctx.save_for_backward(x, None if ctx.y_is_x else y, *scalars, gx, gy, g_scale, g_bias, *kept(*masks))
     ctx.symmetric, ctx.group = options.symmetric, ring.group
     return result.loss
 
@@ -228,6 +225,12 @@ def _vmap(info: Any, in_dims: Any, *args: Any) -> Any:
     def chosen(i: int) -> list[Any]:
         return [a if dim is None else a.select(dim, i) for a, dim in zip(args, in_dims, strict=True)]
 
+    if info.batch_size == 0:
+        empty = [
+            a if dim is None else a.new_zeros(a.movedim(dim, 0).shape[1:])
+            for a, dim in zip(args, in_dims, strict=True)
+        ]
+        return tuple(r.new_empty(0, *r.shape) for r in OPERATORS.contrastive(*empty)), (0,) * 5
     results = [OPERATORS.contrastive(*chosen(i)) for i in range(info.batch_size)]
     return tuple(map(torch.stack, zip(*results, strict=True))), (0,) * 5
 

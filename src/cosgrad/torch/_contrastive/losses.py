@@ -6,10 +6,9 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch.overrides import has_torch_function
 
 from cosgrad.spec import check_labels
-from cosgrad.torch._arguments import FACE, FLOAT_NAMES, FLOATS, check_device, check_tensor, promote
+from cosgrad.torch._arguments import FACE, FLOATS, check_device, check_tensor, promote, refuse_dtype
 from cosgrad.torch._contrastive.arguments import (
     GRADIENT_SCALES,
     Arguments,
@@ -25,7 +24,8 @@ from cosgrad.torch._contrastive.arguments import (
 from cosgrad.torch._contrastive.function import contrastive
 from cosgrad.torch._contrastive.problem import Options
 from cosgrad.torch._contrastive.ring import Ring, agreed
-from cosgrad.torch._similarity import overridden
+from cosgrad.torch._rule import refuse_empty_vmap
+from cosgrad.torch._similarity import overridden, overrides
 
 
 def contrastive_loss(
@@ -96,7 +96,7 @@ def contrastive_loss(
             group=group,
             gradient_scale=gradient_scale,
         )
-    if not torch.compiler.is_compiling() and has_torch_function((x, y)):
+    if overrides(x, y):
         options = {"labels_x": labels_x, "labels_y": labels_y, "ignore": ignore, "temperature": temperature}
         rest = {"symmetric": symmetric, "group": group, "gradient_scale": gradient_scale}
         return overridden(contrastive_loss, (x, y), x, y, **options, **rest)
@@ -156,13 +156,13 @@ def nt_xent_loss(
     options = {"temperature": temperature, "group": group, "gradient_scale": gradient_scale}
     if group is not None and torch.compiler.is_compiling():
         return _apart(nt_xent_loss, z, labels, **options)
-    if not torch.compiler.is_compiling() and has_torch_function((z,)):
+    if overrides(z):
         return overridden(nt_xent_loss, (z,), z, labels, **options)
 
     def checked() -> Arguments:
         check_tensor("z", z)
         if z.dtype not in FLOATS:
-            raise FACE.refuse_dtype("z", z.dtype, f"floating, that is {FLOAT_NAMES}")
+            raise refuse_dtype("z", z, "floating")
         FACE.check_views(tuple(z.shape), labels is not None)
         given: Labels = (None, None)
         if labels is not None:
@@ -211,7 +211,7 @@ def sigmoid_contrastive_loss(
     options = {"scale": scale, "bias": bias, "group": group, "gradient_scale": gradient_scale}
     if group is not None and torch.compiler.is_compiling():
         return _apart(sigmoid_contrastive_loss, x, y, **options)
-    if not torch.compiler.is_compiling() and has_torch_function((x, y)):
+    if overrides(x, y):
         return overridden(sigmoid_contrastive_loss, (x, y), x, y, **options)
 
     def checked() -> Arguments:
@@ -240,6 +240,7 @@ def _loss(
     gradient_scale: str,
 ) -> Tensor:
     """Return the loss of the arguments that `checked` returns, if all ranks find theirs to be right."""
+    refuse_empty_vmap()
     if group is None:
         check_gradient_scale(gradient_scale)
         arguments = checked()

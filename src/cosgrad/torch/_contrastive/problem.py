@@ -33,6 +33,10 @@ class Options:
     labels_y: Tensor | None = None
     ignore: Tensor | None = None
 
+    def tensors(self) -> tuple[Tensor | None, ...]:
+        """Return the tensors among these."""
+        return self.labels_x, self.labels_y, self.ignore
+
     def arguments(self) -> tuple[Any, ...]:
         """Return these as the operator takes them, which knows `itself` by the missing y."""
         return self.labels_x, self.labels_y, self.ignore, self.symmetric
