@@ -34,11 +34,37 @@ ERRORS = {
         "dim=5 is out of range for tensors of rank 2",
     ),
     "no integer": (lambda: C.cosine_similarity(X, Y, 1.5), (TypeError,), "dim=1.5 must be an integer"),
-    "eps": (lambda: C.cosine_similarity(X, Y, eps=-1e-8), (ValueError,), "eps=-1e-08 must be at least 0"),
-    "NaN eps": (lambda: C.normalize(X, eps=float("nan")), (ValueError,), "eps=nan must be at least 0"),
+    "eps": (
+        lambda: C.cosine_similarity(X, Y, eps=-1e-8),
+        (ValueError, RuntimeError),
+        "eps=-1e-08 must be at least 0",
+    ),
+    "NaN eps": (
+        lambda: C.normalize(X, eps=float("nan")),
+        (ValueError, RuntimeError),
+        "eps=nan must be at least 0",
+    ),
     "no number": (lambda: C.cosine_distance(X, Y, eps="tiny"), (TypeError,), "eps='tiny' must be a number"),
-    "module's eps": (lambda: C.nn.CosineSimilarity(eps=-1), (ValueError,), "eps=-1 must be at least 0"),
-    "p": (lambda: C.normalize(X, 1), (ValueError,), "p=1 must be 2, the Euclidean norm"),
+    "module's eps": (
+        lambda: C.nn.CosineSimilarity(eps=-1),
+        (ValueError, RuntimeError),
+        "eps=-1 must be at least 0",
+    ),
+    "p": (
+        lambda: C.normalize(X, 1),
+        (ValueError,),
+        "p=1 must be 2, the Euclidean norm; torch.nn.functional.normalize takes other norms",
+    ),
+    "one of several dims": (
+        lambda: C.normalize(X, dim=(0, 2)),
+        (ValueError, IndexError),
+        "dim=2 is out of range for tensors of rank 2",
+    ),
+    "a repeated dim": (
+        lambda: C.normalize(X, dim=(1, -1)),
+        (ValueError, IndexError),
+        "dim=(1, -1) must name each dimension once",
+    ),
     "shapes": (
         lambda: C.cosine_similarity(X, torch.ones(2, 4)),
         (ValueError, RuntimeError),
@@ -79,17 +105,34 @@ ERRORS = {
     "float8": (
         lambda: C.cosine_distance(X.to(torch.float8_e4m3fn), Y),
         (TypeError, RuntimeError),
-        f"x1 is of dtype torch.float8_e4m3fn, must be real, that is {FLOATS}",
+        f"x1 is of dtype torch.float8_e4m3fn, must be real, that is {FLOATS}; "
+        "x1.to(torch.bfloat16) converts it exactly",
     ),
     "sparse": (
         lambda: C.cosine_similarity(X, Y.to_sparse()),
         (TypeError, RuntimeError),
-        "x2 has layout torch.sparse_coo, must be torch.strided",
+        "x2 has layout torch.sparse_coo, must be torch.strided: x2.to_dense() converts it",
     ),
     "sparse to normalize": (
         lambda: C.normalize(X.to_sparse()),
         (TypeError, RuntimeError),
-        "input has layout torch.sparse_coo, must be torch.strided",
+        "input has layout torch.sparse_coo, must be torch.strided: input.to_dense() converts it",
+    ),
+    "mkldnn": (
+        lambda: C.cosine_similarity(X.to_mkldnn(), Y.to_mkldnn()),
+        (TypeError, RuntimeError),
+        "x1 has layout torch._mkldnn, must be torch.strided: x1.to_dense() converts it",
+    ),
+    "float8 in a contrastive loss": (
+        lambda: C.nt_xent_loss(torch.ones(4, 2).to(torch.float8_e5m2)),
+        (TypeError, RuntimeError),
+        f"z is of dtype torch.float8_e5m2, must be floating, that is {FLOATS}; "
+        "z.to(torch.bfloat16) converts it exactly",
+    ),
+    "quantized": (
+        lambda: C.normalize(torch.quantize_per_tensor(X, 0.1, 0, torch.qint8)),
+        (TypeError, RuntimeError),
+        f"input is of dtype torch.qint8, must be floating, that is {FLOATS}; input.dequantize() converts it",
     ),
     "weights": (
         lambda: C.cosine_distance_loss(X, Y, weights=torch.ones(3, 1)),
@@ -140,11 +183,26 @@ def error(request):
     return ERRORS[request.param]
 
 
+@pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor")
 def test_error(error):
     call, classes, message = error
     with pytest.raises(classes[0], match=f"^{re.escape(message)}$") as raised:
         call()
     assert isinstance(raised.value, classes)
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+@pytest.mark.parametrize("layout", [torch.strided, torch.jagged])
+def test_nested_tensors_are_refused_with_a_cure(layout):
+    nested = torch.nested.nested_tensor([torch.ones(2, 4), torch.ones(3, 4)], layout=layout)
+    for call in (
+        lambda: C.cosine_similarity(nested, nested),
+        lambda: C.normalize(nested),
+        lambda: C.cosine_distance_loss(nested, nested),
+        lambda: C.pairwise_cosine_similarity(nested),
+    ):
+        with pytest.raises(TypeError, match=r"is a nested tensor, must be dense: torch\.nested\.to_padded"):
+            call()
 
 
 def test_a_weight_on_another_device(seed):

@@ -82,6 +82,8 @@ def kept(*tensors: Any) -> list[Any]:
     Autograd refuses to save a tensor that was made in inference mode. A copy made outside that mode can be
     saved, and later changes of the original do not reach it.
     """
+    if torch.compiler.is_compiling():  # Dynamo cannot trace `is_inference` in forward mode
+        return list(tensors)
     return [
         t.clone() if t is not None and t.is_inference() and not torch.is_inference_mode_enabled() else t
         for t in tensors
