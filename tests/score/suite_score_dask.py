@@ -19,12 +19,12 @@ def main(folder: Path) -> None:
     np.save(folder / "x.npy", x)
     np.save(folder / "y.npy", y)
     out = folder / "out.npy"
-    job.PART_BYTES = 10 * 2 * 8 * 8  # 600 parts
+    job.PART_BYTES = 50 * 2 * 8 * 8  # 120 parts
     with LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster:
         victim = next(iter(cluster.workers.values())).pid
 
         def kill() -> None:
-            while len(list(Path(f"{out}.parts").glob("*.npy"))) < 20:
+            while len(list(Path(f"{out}.parts").glob("*.npy"))) < 5:
                 if ended.wait(0.005):
                     return
             os.kill(victim, signal.SIGKILL)

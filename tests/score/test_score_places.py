@@ -275,9 +275,9 @@ def test_errors_of_memory_name_the_file(monkeypatch, capsys):
         raise MemoryError
 
     with monkeypatch.context() as full:
-        full.setattr(np, "memmap", refused)
+        full.setattr(sources, "npy_rows", refused)
         assert score() == 2
-    assert "x.npy cannot be read: not enough memory" in capsys.readouterr().err
+    assert "x.npy cannot be read, rows 0 to 10: not enough memory" in capsys.readouterr().err
     monkeypatch.setattr(job.cosgrad.numpy, "cosine_similarity", lambda x, y: x if len(x) == 1 else refused())
     assert score() == 2
     assert "y.npy: not enough memory to score rows 0 to 10" in capsys.readouterr().err

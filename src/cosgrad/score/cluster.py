@@ -36,7 +36,7 @@ def connected(scheduler: str | None, wait: float, say: Callable[[str], None]) ->
         say: Shows a sentence.
 
     Raises:
-        SourceError: It is no address.
+        SourceError: `scheduler` is neither an address nor such a file.
         EngineError: The cluster cannot be reached.
     """
     distributed: Any = require("distributed", "dask", "2024.1", user="cosgrad score --engine dask")

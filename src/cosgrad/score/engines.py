@@ -53,36 +53,33 @@ def on_dask(
     with cluster.connected(scheduler, wait, say) as client:
         watch = Watch(client, wait, say)
         ended: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        part_of = {}
+        futures = {}
         for part in missing:
             key = f"cosgrad-score-{job.digest}-{part}-{client.id}"
             call = pickle.dumps(_Call(job, part))
             future = client.submit(pickle.loads, call, key=key, pure=False)
-            part_of[future.key] = part
+            futures[key] = part, future
             future.add_done_callback(ended.put)
-        while part_of:
+        while futures:
             try:
                 future = ended.get(timeout=TICK)
             except queue.Empty:
                 check()
                 watch.look()
                 continue
+            part, _ = futures[future.key]
             try:
                 done = future.result(timeout=TICK)
-            except TimeoutError as error:
-                if future.status == "error":
-                    raise _failure(job, part_of[future.key], future.status, error, watch) from None
-                future.add_done_callback(
-                    ended.put
-                )  # its worker died with the result, and it is computed again
-                watch.look()
-                continue
             except SourceError:
                 raise
-            except Exception as error:  # whatever a worker, the scheduler or the connection raises
-                raise _failure(job, part_of[future.key], future.status, error, watch) from None
+            except Exception as error:  # of a worker, the scheduler or the connection: of many kinds
+                if not isinstance(error, TimeoutError) or future.status == "error":
+                    raise _failure(job, part, future.status, error, watch) from None
+                future.add_done_callback(ended.put)  # a worker died with the result: another computes it
+                watch.look()
+                continue
             watch.advanced()
-            del part_of[future.key]
+            del futures[future.key]
             future.release()
             yield done
 

@@ -7,6 +7,7 @@ file and keeps the pages grows to the size of the file; Dask then pauses the wor
 from __future__ import annotations
 
 import mmap
+import os
 from pathlib import Path
 from typing import Any
 
@@ -44,9 +45,8 @@ def _fill(file: Any, rest: memoryview) -> None:
     while rest:
         count = file.readinto(rest)
         if not count:
-            raise OSError(
-                f"the file ends at byte {file.tell():,}, {len(rest):,} bytes before the end of the rows"
-            )
+            size = os.fstat(file.fileno()).st_size
+            raise OSError(f"the file ends at byte {size:,}, and {len(rest):,} bytes of the rows are missing")
         rest = rest[count:]
 
 
