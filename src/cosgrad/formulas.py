@@ -10,9 +10,14 @@ does (ky likewise), S = <a, b>:
 where u' = u / A, v' = v / B and rx is the residual. H_y is the same with x and y, u and v exchanged.
 
 Arguments: arrays of one dtype and rank, equal along `axis`, broadcasting elsewhere; cotangents have length 1
-along `axis`, as have the results S, D and J. Each vector is first divided by a power of two near its largest
-component, so that no square over- or underflows. There is no in-place operation, no control flow on data, and
-no branch of a `where` that could turn a derivative into NaN, so everything here can be differentiated again.
+along `axis`, as have the results S, D and J. Each vector is first multiplied by a power of two near the inverse
+of its largest component, so that no square over- or underflows. There is no in-place operation, no control flow
+on data, and no branch of a `where` that could turn a derivative into NaN, so everything here can be
+differentiated again.
+
+A norm itself may exceed the largest number, or be so small that its inverse does. So no number here is a norm or
+its inverse: `Scaled.over` multiplies, divides by a number from 2 to 4, and multiplies again. XLA merges two
+divisions in a row, x / a / b, into x / (a b), which is why there are none.
 """
 
 from typing import NamedTuple
@@ -21,33 +26,40 @@ from cosgrad.spec import Array, Ops, Shape
 
 
 class Scaled(NamedTuple):
-    """A vector x = scale * length * unit, with length * scale = max(|x|, eps)."""
+    """A vector x = max(|x|, eps) unit, with max(|x|, eps) = length / (first * last)."""
 
     unit: Array
     length: Array
-    scale: Array
+    """From 2 to 4 but for rounding; infinite where |x| and eps are 0, so that what it divides is 0."""
+    first: Array
+    last: Array
+    """Powers of two near the inverse square root of max(|x|, eps)."""
     counts: Array
-    """Where the length is |x|; elsewhere it is eps, or at eps = 0 infinite, so that what it divides is 0."""
+    """Where max(|x|, eps) is |x|."""
 
     def over(self, t: Array) -> Array:
-        """Return t / max(|x|, eps); in two steps, because their product may overflow."""
-        return t / self.length / self.scale
+        """Return t / max(|x|, eps), in steps none of which leaves the range unless the result does."""
+        return t * self.first / self.length * self.last
 
 
 def scaled(ops: Ops, x: Array, axis: int, eps: float) -> Scaled:
-    """Split a vector into its direction and its length."""
+    """Split a vector into its direction and its length.
+
+    An eps that the hardware takes for zero, as XLA does with subnormal numbers on the CPU, counts as zero.
+    """
     eps = min(eps, ops.limits(x)[1])
     m = ops.largest(x, axis)
-    scale = ops.power_of_two(ops.where(m < eps, eps, m))
-    x = x / scale
-    p = ops.sum(x * x, axis)
-    if eps == 0:
-        floor, counts = float("inf"), p != 0
-    else:
-        floor = eps / scale
-        counts = ~(p < floor * floor)
-    length = ops.where(counts, ops.sqrt(ops.where(counts, p, 1)), floor)
-    return Scaled(x / length, length, scale, counts)
+    first, last = ops.inverse_powers(ops.where(m < eps, eps, m))
+    scale = first * last
+    t = x * scale
+    p = ops.sum(t * t, axis)
+    floor = scale * eps
+    counts = (p != 0) & ~(p < floor * floor)
+    length = ops.where(counts, ops.sqrt(ops.where(counts, p, 1)), ops.where(floor > 0, floor, 1))
+    up, down = ops.inverse_powers(ops.detach(length))
+    length = ops.where(counts | (floor > 0), length * (up * down), float("inf"))
+    result = Scaled(x, length, first * up, last * down, counts)
+    return result._replace(unit=result.over(x))
 
 
 def similarity(ops: Ops, x: Array, y: Array, axis: int, eps: float) -> Array:

@@ -136,9 +136,11 @@ class NumpyOps:
         """Return max |x_i|, 0 over an empty axis."""
         return np.asarray(np.max(np.abs(x), axis, keepdims=True, initial=0))
 
-    def power_of_two(self, m: Array) -> Array:
-        """Return the largest power of two up to m."""
-        return np.where(np.isfinite(m), np.ldexp(1.0, np.frexp(m)[1] - 1), m)
+    def inverse_powers(self, m: Array) -> tuple[Array, Array]:
+        """Return two powers of two whose product times m is from 2 to 4."""
+        exponent = np.minimum(2 - np.frexp(m)[1], 1023)
+        nan = np.where(np.isfinite(m), 0.0, np.nan)
+        return np.ldexp(1.0, (exponent + 1) >> 1) + nan, np.ldexp(1.0, exponent >> 1) + nan
 
     def limits(self, x: Array) -> tuple[float, float]:
         """Return the machine epsilon and the largest number."""

@@ -12,10 +12,7 @@ from cosgrad.spec import Shape
 
 _HALF: Final = (tf.float16, tf.bfloat16)
 _ROW: Final = 1024
-_BITS: Final = {  # the integers of the same size, and where the exponent is
-    tf.float32: (tf.int32, 0x7F80_0000),
-    tf.float64: (tf.int64, 0x7FF0_0000_0000_0000),
-}
+_INTEGERS: Final = {tf.float32: tf.int32, tf.float64: tf.int64}  # of the same size
 
 
 class TensorflowOps:
@@ -59,14 +56,22 @@ class TensorflowOps:
         m = tf.reduce_max(tf.abs(tf.stop_gradient(x)), axis, keepdims=True)
         return tf.stop_gradient(tf.where(m < 0, tf.zeros_like(m), m))
 
-    def power_of_two(self, m: Any) -> Any:
-        """Return the largest power of two up to m, at least the smallest normal one, infinity for NaN."""
-        integers, exponent = _BITS[m.dtype]
-        bits = tf.bitwise.bitwise_and(
-            tf.bitcast(tf.stop_gradient(m), integers), tf.constant(exponent, integers)
+    def inverse_powers(self, m: Any) -> tuple[Any, Any]:
+        """Return two powers of two whose product times m is from 2 to 4, NaN for what is not finite."""
+        info, integers = np.finfo(m.dtype.as_numpy_dtype), _INTEGERS[m.dtype]
+        bias = info.maxexp - 1
+        digits, half_of = tf.constant(info.nmant, integers), tf.constant(1, integers)
+        m = tf.stop_gradient(m)
+        field = tf.bitwise.right_shift(tf.bitcast(m, integers), digits)  # its exponent plus the bias
+        power = tf.minimum(2 * bias + 1 - field, 2 * bias)  # likewise
+        half = tf.bitwise.right_shift(power + (bias + 1), half_of)
+        first, last = (
+            self.where(
+                tf.math.is_finite(m), tf.bitcast(tf.bitwise.left_shift(t, digits), m.dtype), float("nan")
+            )
+            for t in (half, power + bias - half)
         )
-        tiny = tf.constant(np.finfo(m.dtype.as_numpy_dtype).tiny, m.dtype)
-        return tf.stop_gradient(tf.where(m < tiny, tiny, tf.bitcast(bits, m.dtype)))
+        return first, last
 
     def limits(self, x: Any) -> tuple[float, float]:
         """Return the machine epsilon and the largest number."""
