@@ -37,9 +37,9 @@ class Scaled(NamedTuple):
     counts: Array
     """Where max(|x|, eps) is |x|."""
 
-    def over(self, t: Array) -> Array:
-        """Return t / max(|x|, eps), in steps none of which leaves the range unless the result does."""
-        return t * self.first / self.length * self.last
+    def over(self, t: Array, g: Array = 1) -> Array:
+        """Return g t / max(|x|, eps), in steps that leave the range only where the result is near its end."""
+        return t * (g * self.first) / self.length * self.last
 
 
 def scaled(ops: Ops, x: Array, axis: int, eps: float) -> Scaled:
@@ -123,7 +123,7 @@ def gradient(ops: Ops, x: Array, y: Array, g: Array, axis: int, eps: float) -> t
     """Return g dS/dx and g dS/dy, summed over the rows that share a vector."""
     X, Y, _, rx, ry = _jet(ops, x, y, axis, eps)
     g = ops.widen(g)
-    return unbroadcast(ops, X.over(g * rx), x), unbroadcast(ops, Y.over(g * ry), y)
+    return unbroadcast(ops, X.over(rx, g), x), unbroadcast(ops, Y.over(ry, g), y)
 
 
 def total_derivative(ops: Ops, x: Array, y: Array, u: Array, v: Array, axis: int, eps: float) -> Array:
@@ -144,7 +144,7 @@ def hessian_product(
     pu, pv = u - ops.where(X.counts, ua * a, 0), v - ops.where(Y.counts, vb * b, 0)
     hx = pv - ops.where(X.counts, S * pu + ua * rx + J * a, 0)
     hy = pu - ops.where(Y.counts, S * pv + vb * ry + J * b, 0)
-    return unbroadcast(ops, X.over(g * hx), x), unbroadcast(ops, Y.over(g * hy), y)
+    return unbroadcast(ops, X.over(hx, g), x), unbroadcast(ops, Y.over(hy, g), y)
 
 
 def normalize(ops: Ops, x: Array, axis: int, eps: float) -> Array:

@@ -3,15 +3,18 @@
 import os
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pytest
+import ranges
 import tensorflow as tf
 from tensorflow_cases import gradient, matrices, reverse_over_reverse, same, tangent, tensor
 
 import cosgrad.numpy as N
 import cosgrad.tensorflow as C
-from cosgrad.verify import bounds, inputs
+from cosgrad.closed import SIMILARITY, Rule
+from cosgrad.verify import bounds, inputs, oracle
 from cosgrad.verify.ulp import FORMATS, errors
 
 SIGNATURES = {
@@ -132,6 +135,64 @@ def test_weights_of_unknown_shape_do_not_enlarge():
     loss = traced(lambda x, w: C.cosine_distance_loss(x, x, weights=w), (None, None))
     with pytest.raises(tf.errors.InvalidArgumentError):
         loss(tf.ones((1, 3)), tf.ones(2))
+
+
+def every_form(x, y, g, u, v):
+    """Return derivatives in closed form, by the names of `ranges.Rows`."""
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        S = C.cosine_similarity(x, y)
+    rule = Rule(1, 0.0, SIMILARITY)
+    return {
+        "gx": tape.gradient(S, x, output_gradients=g[:, 0]),
+        "J": C._closed.tangent(x, y, u, v, rule),
+        "hx": C._closed.curvature(x, y, u, v, g[:, 0], rule)[0],
+    }
+
+
+def range_of(dtype_name, n):
+    rows = ranges.rows(dtype_name, n, subnormal=False)
+    dtype = tf.as_dtype(dtype_name)
+    return rows, [tensor(t, dtype) for t in (rows.x, rows.y, rows.g, rows.u, rows.v)]
+
+
+def test_both_ends_of_the_range_compiled(dtype_name):
+    """Components from the smallest normal number to the largest; XLA may rearrange as it does."""
+
+    @tf.function(jit_compile=True, autograph=False)
+    def function(pairs):
+        forms = {"S": C.cosine_similarity, "D": C.cosine_distance, "unit": lambda x, y: C.normalize(x)}
+        return [{k: form(*pair) for k, form in forms.items()} for pair in pairs]
+
+    batches = [range_of(dtype_name, n) for n in ranges.LENGTHS]
+    for (rows, _), got in zip(batches, function([arrays[:2] for _, arrays in batches]), strict=True):
+        rows.check(dtype_name, False, **{k: t.numpy() for k, t in got.items()})
+
+
+@pytest.mark.parametrize("dtype_name", ["bfloat16", "float64"])  # the two dtypes to compute in
+def test_derivatives_at_both_ends_of_the_range_compiled(dtype_name):
+    rows, arrays = range_of(dtype_name, 64)
+    got = tf.function(every_form, jit_compile=True, autograph=False)(*arrays)
+    rows.check(dtype_name, False, **{k: t.numpy() for k, t in got.items()})
+
+
+def test_subnormal_components_count_as_zeros_when_compiled(tf_dtype, dtype_name):
+    """XLA flushes them on the CPU, but for those of float16; the kernel does not."""
+    f = FORMATS[dtype_name]
+    tiny, least = 2.0 ** (1 - f.emax), 3 * f.least
+    x, y = tensor([[least, 0], [tiny, least]], tf_dtype), tensor([[1, 2], [1, 2]], tf_dtype)
+    S, D, unit = tf.function(
+        lambda x, y: (C.cosine_similarity(x, y), C.cosine_distance(x, y), C.normalize(x)), jit_compile=True
+    )(x, y)
+    kept = tensor([[least, 0], [tiny, least]] if f.emax < 16 else [[0, 0], [tiny, 0]], tf_dtype)
+    for got, function in ((S, C.cosine_similarity), (D, C.cosine_distance)):
+        np.testing.assert_allclose(
+            tf.cast(got, tf.float64), tf.cast(function(kept, y), tf.float64), rtol=8 * f.unit
+        )
+    expected = tf.cast(C.normalize(kept), tf.float64)
+    np.testing.assert_allclose(tf.cast(unit, tf.float64), expected, rtol=8 * f.unit)
+    pair = oracle.Pair([tiny, least], [1, 2])
+    assert abs(float(C.cosine_similarity(x, y)[1]) - float(pair.similarity)) <= 2 * f.unit
 
 
 @pytest.fixture
@@ -294,3 +355,127 @@ def test_distributed_values_of_one_process(rng):
     x, y = matrices(rng, tf.float32)
     strategy = tf.distribute.OneDeviceStrategy("/cpu:0")
     same(strategy.run(tf.function(C.cosine_similarity), (x, y)), N.cosine_similarity(x.numpy(), y.numpy()))
+
+
+class Ranker(tf.Module):
+    """What is saved: rows of any number, tensors of any rank, and a gradient inside of the function."""
+
+    @tf.function(input_signature=[tf.TensorSpec((None, 5)), tf.TensorSpec((None, 5))], autograph=False)
+    def distance(self, x, y):
+        return C.cosine_distance(x, y)
+
+    @tf.function(input_signature=[tf.TensorSpec(None), tf.TensorSpec(None)], autograph=False)
+    def columns(self, x, y):
+        return C.cosine_similarity(x, y, axis=1)
+
+    @tf.function(input_signature=[tf.TensorSpec(None), tf.TensorSpec(None)], autograph=False)
+    def from_behind(self, x, y):
+        return C.cosine_similarity(x, y, axis=-2)
+
+    @tf.function(input_signature=[tf.TensorSpec(None), tf.TensorSpec(None)], autograph=False)
+    def last(self, x, y):
+        return C.cosine_similarity(x, y), C.normalize(x)
+
+    @tf.function(input_signature=[tf.TensorSpec((None, 5)), tf.TensorSpec((None, 5))], autograph=False)
+    def step(self, x, y):
+        return gradient(lambda x, y: C.cosine_distance_loss(x, y), (x, y))
+
+
+WITHOUT = """
+import os
+import sys
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+import numpy as np
+import tensorflow as tf
+
+x, y = map(tf.constant, np.load(sys.argv[2]).values())
+loaded = tf.saved_model.load(sys.argv[1])
+with tf.GradientTape() as tape:
+    tape.watch(x)
+    D = loaded.distance(x, y)
+S, unit = loaded.last(x, y)
+scalar, one = loaded.last(x[0, 0], y[0, 0])
+refused = []
+for function, arguments in ((loaded.columns, (x[0], y[0])), (loaded.from_behind, (x[0], y[0]))):
+    try:
+        function(*arguments)
+    except tf.errors.InvalidArgumentError:
+        refused.append(1)
+np.savez(sys.argv[3], D, tape.gradient(D, x), *loaded.step(x, y), S, unit, loaded.columns(x, y), scalar, one)
+assert len(refused) == 2, "an axis that does not exist is refused"
+assert "cosgrad" not in sys.modules
+"""
+
+
+def test_closed_forms_are_loaded_without_cosgrad(rng, tmp_path):
+    """A SavedModel of TensorFlow's own operations, with gradients, runs in a process without cosgrad."""
+    x, y = rng.standard_normal((2, 3, 5)).astype(np.float32)
+    with C.closed_forms():
+        tf.saved_model.save(Ranker(), tmp_path / "model")
+    np.savez(tmp_path / "in.npz", x=x, y=y)
+    paths = map(str, (tmp_path / "model", tmp_path / "in.npz", tmp_path / "out.npz"))
+    done = subprocess.run([sys.executable, "-c", WITHOUT, *paths], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    with np.load(tmp_path / "out.npz") as file:
+        got = list(file.values())
+    D = N.cosine_distance(x, y)
+    g, h = (N.cosine_similarity_grad(x, y, np.full(3, k, np.float32)) for k in (-1, -1 / 3))
+    S = N.cosine_similarity(x, y)
+    sign = np.float32(np.sign(x[0, 0]))
+    expected = [D, g[0], *h, S, N.normalize(x), S, np.float32(np.sign(y[0, 0])) * sign, sign]
+    for a, b in zip(got, expected, strict=True):
+        assert a.shape == np.shape(b)
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
+def names_of(graph):
+    """Return the names of all operations of a graph and its functions."""
+    definition = graph.as_graph_def()
+    nodes = [*definition.node, *(node for f in definition.library.function for node in f.node_def)]
+    return {node.op for node in nodes}
+
+
+def test_closed_forms_hold_no_operation_of_ours(rng):
+    """Nor do gradients that are traced later, outside; after the context the kernel is back."""
+    x, y = matrices(rng, tf.float32)
+    ours = lambda names: any("Cosgrad" in name for name in names)  # noqa: E731
+    with C.closed_forms():
+        function = Ranker().distance
+        graph = function.get_concrete_function().graph
+        eager = C.cosine_distance(x, y)
+        with C.closed_forms(only=False):
+            same(C.cosine_distance(x, y), N.cosine_distance(x.numpy(), y.numpy()))
+
+    @tf.function(autograph=False)
+    def outside(x, y):
+        return gradient(function, (x, y))
+
+    assert not ours(names_of(graph))
+    assert not ours(names_of(outside.get_concrete_function(x, y).graph))
+    assert ours(names_of(Ranker().distance.get_concrete_function().graph))
+    expected = N.cosine_distance(x.numpy(), y.numpy())
+    np.testing.assert_allclose(eager, expected, rtol=1e-6)
+    same(C.cosine_distance(x, y), expected)
+
+
+def test_closed_forms_go_to_tensorflow_lite(rng):
+    """With TensorFlow's operations selected: TensorFlow Lite alone has no float64."""
+    x, y = matrices(rng, tf.float32)
+    specs = [tf.TensorSpec(t.shape, t.dtype) for t in (x, y)]
+    with C.closed_forms():
+        function = tf.function(C.cosine_distance, autograph=False).get_concrete_function(*specs)
+        converter = tf.lite.TFLiteConverter.from_concrete_functions([function])
+        converter.target_spec.supported_ops = [
+            tf.lite.OpsSet.TFLITE_BUILTINS,
+            tf.lite.OpsSet.SELECT_TF_OPS,
+        ]
+        model = converter.convert()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # TensorFlow deprecates its own interpreter
+        interpreter = tf.lite.Interpreter(model_content=model)
+    interpreter.allocate_tensors()
+    for detail, t in zip(interpreter.get_input_details(), (x, y), strict=True):
+        interpreter.set_tensor(detail["index"], t.numpy())
+    interpreter.invoke()
+    got = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
+    np.testing.assert_allclose(got, N.cosine_distance(x.numpy(), y.numpy()), rtol=1e-6)

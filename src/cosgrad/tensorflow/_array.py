@@ -9,8 +9,8 @@ import numpy as np
 import tensorflow as tf
 
 from cosgrad.spec import Shape
+from cosgrad.tensorflow._arguments import HALF
 
-_HALF: Final = (tf.float16, tf.bfloat16)
 _ROW: Final = 1024
 _INTEGERS: Final = {tf.float32: tf.int32, tf.float64: tf.int64}  # of the same size
 
@@ -94,7 +94,7 @@ class TensorflowOps:
 
 def wide(dtype: tf.DType) -> tf.DType:
     """Return the dtype to compute in."""
-    return tf.float32 if dtype in _HALF else tf.float64
+    return tf.float32 if dtype in HALF else tf.float64
 
 
 OPS: Final = TensorflowOps()

@@ -27,14 +27,12 @@ class Frame:
         if not self.known:
             full = tf.broadcast_dynamic_shape(tf.shape(x), tf.shape(y))
             missing = tf.maximum(1 - tf.size(full), 0)
-            self.full = tf.concat([tf.ones([missing], tf.int32), full], 0)
-            at = tf.math.floormod(axis, tf.size(self.full))
+            self.full = tf.concat([tf.ones([missing], tf.int32), full], 0)  # a scalar is a vector of length 1
+            at = axis if axis >= 0 else axis + tf.size(self.full)
+            self.n, self.axis = tf.gather(self.full, at), 1  # which refuses an axis that does not exist
             before, behind = self.full[:at], self.full[at + 1 :]
-            self.batch = (
-                tf.concat([before, behind], 0)[missing * 0 :] if axis else tf.concat([before, behind], 0)
-            )
+            self.batch = tf.concat([before, behind], 0)
             self.outer, self.inner = tf.reduce_prod(before), tf.reduce_prod(behind)
-            self.n, self.axis = self.full[at], 1
 
     def rule(self, rule: Rule) -> Rule:
         """Return the rule for what this frame lays out."""

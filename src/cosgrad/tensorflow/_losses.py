@@ -9,13 +9,14 @@ from cosgrad import spec
 from cosgrad.closed import BOTH, DISTANCE
 from cosgrad.tensorflow import _closed
 from cosgrad.tensorflow._arguments import (
-    FACE,
     as_dense,
     as_pair,
     broadcast,
     check_axis,
     check_fits,
+    check_real,
     plain,
+    promoted,
     without_axis,
 )
 from cosgrad.tensorflow._array import OPS, wide
@@ -67,15 +68,16 @@ def cosine_distance_loss(
         D = cosine(DISTANCE, names, labels, predictions, axis, skip_zero=weights is not None)
         return reduced(D, None if weights is None else _weights(weights, D), reduction)
     x, y = as_pair(names, labels, predictions)
+    dtype = promoted(labels, predictions)
     shape = broadcast(names, x, y)
     axis = check_axis(axis, shape.rank)
     if weights is None:
-        return reduced(_closed.unit_distance(x, y, axis, None), None, reduction)
+        return reduced(tf.cast(_closed.unit_distance(x, y, axis, None), dtype), None, reduction)
     with tf.name_scope("shape"):
-        D = tf.stop_gradient(_closed.unit_distance(x, y, axis, None))
+        D = tf.cast(tf.stop_gradient(_closed.unit_distance(x, y, axis, None)), dtype)
     D.set_shape(without_axis(shape, axis))
     w = _weights(weights, D)
-    D = _closed.unit_distance(x, y, axis, tf.broadcast_to(w, tf.shape(D)))
+    D = tf.cast(_closed.unit_distance(x, y, axis, tf.broadcast_to(w, tf.shape(D))), dtype)
     return reduced(D, w, reduction)
 
 
@@ -114,7 +116,7 @@ def cosine_embedding_loss(
     check_fits("target", t, D.shape)
     if tf.executing_eagerly():
         spec.check_target(t.numpy())
-    m = tf.cast(margin, S.dtype)
+    m = tf.cast(_real("margin", margin, S), S.dtype)
     zero = tf.zeros((), S.dtype)
     t = _fitted(t, D)
     negative = tf.zeros_like(t, tf.bool) if t.dtype.is_unsigned else t == tf.cast(-1, t.dtype)
@@ -135,8 +137,7 @@ def reduced(losses: Any, weights: Any, reduction: str) -> Any:
 def _real(name: str, t: Any, losses: Any) -> Any:
     """Return weights or targets as a tensor; a number has more digits than a half type."""
     t = as_dense(name, t, wide(losses.dtype))
-    if not (t.dtype.is_floating or t.dtype.is_integer or t.dtype.is_bool):
-        raise FACE.refuse_dtype(name, t.dtype.name, "real")
+    check_real(name, t.dtype)
     return t
 
 

@@ -11,7 +11,7 @@ from cosgrad.torch._numbers import as_tensor, symbolic
 from cosgrad.torch._rule import bound_for_onnx, subclassed
 
 _HALF = (torch.float16, torch.bfloat16)
-_HAS_FLOAT64 = ("cpu", "cuda", "meta")
+HAS_FLOAT64 = ("cpu", "cuda", "meta")
 _SERIAL = 16384  # half of what ATen sums on one thread
 _ROW = 1024
 
@@ -34,7 +34,7 @@ class TorchOps:
         """Return x in the dtype to compute in."""
         if x.dtype in _HALF:
             return x.to(torch.float32)
-        return x.to(torch.float64) if x.device.type in _HAS_FLOAT64 else x
+        return x.to(torch.float64) if x.device.type in HAS_FLOAT64 else x
 
     def cast(self, x: Tensor, like: Tensor) -> Tensor:
         """Return x in the dtype of `like`."""
@@ -100,7 +100,7 @@ class TorchOps:
         not. A graph for all sizes cannot ask for the size: there the order is the compiler's. A subclass has
         its own way to sum.
         """
-        dtype = torch.float64 if x.device.type in _HAS_FLOAT64 else None
+        dtype = torch.float64 if x.device.type in HAS_FLOAT64 else None
         if torch.compiler.is_compiling() or not isinstance(x.numel(), int) or subclassed(x):
             return x.sum(dtype=dtype)
         if x.numel() > _SERIAL:
