@@ -443,8 +443,6 @@ def test_closed_forms_hold_no_operation_of_ours(rng):
         function = Ranker().distance
         graph = function.get_concrete_function().graph
         eager = C.cosine_distance(x, y)
-        with C.closed_forms(only=False):
-            same(C.cosine_distance(x, y), N.cosine_distance(x.numpy(), y.numpy()))
 
     @tf.function(autograph=False)
     def outside(x, y):
@@ -458,24 +456,38 @@ def test_closed_forms_hold_no_operation_of_ours(rng):
     same(C.cosine_distance(x, y), expected)
 
 
-def test_closed_forms_go_to_tensorflow_lite(rng):
-    """With TensorFlow's operations selected: TensorFlow Lite alone has no float64."""
-    x, y = matrices(rng, tf.float32)
-    specs = [tf.TensorSpec(t.shape, t.dtype) for t in (x, y)]
-    with C.closed_forms():
-        function = tf.function(C.cosine_distance, autograph=False).get_concrete_function(*specs)
-        converter = tf.lite.TFLiteConverter.from_concrete_functions([function])
-        converter.target_spec.supported_ops = [
-            tf.lite.OpsSet.TFLITE_BUILTINS,
-            tf.lite.OpsSet.SELECT_TF_OPS,
-        ]
-        model = converter.convert()
+# Gradients of any number of rows need BroadcastGradientArgs, which TensorFlow Lite does not have itself.
+LITE = {
+    "cosine_distance": (C.cosine_distance, N.cosine_distance, None),
+    "normalize": (lambda x, y: C.normalize(x) + 0 * y, lambda x, y: N.normalize(x), None),
+    "pairwise": (C.pairwise_cosine_similarity, N.pairwise_cosine_similarity, None),
+    "loss": (C.cosine_distance_loss, N.cosine_distance_loss, None),
+    "gradient": (
+        lambda x, y: gradient(C.cosine_similarity, (x, y))[0],
+        lambda x, y: N.cosine_similarity_grad(x, y)[0],
+        4,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", list(LITE))
+def test_closed_forms_go_to_tensorflow_lite(name, rng):
+    """Without float64 they need nothing but the operations of TensorFlow Lite itself."""
+    function, truth, count = LITE[name]
+    pair = rng.standard_normal((2, 4, 5)).astype(np.float32)
+    rows = tf.TensorSpec((count, 5))
+    with C.closed_forms(float64=False):
+        graph = tf.function(function, autograph=False).get_concrete_function(rows, rows)
+        model = tf.lite.TFLiteConverter.from_concrete_functions([graph], graph).convert()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # TensorFlow deprecates its own interpreter
         interpreter = tf.lite.Interpreter(model_content=model)
+    inputs = [detail["index"] for detail in interpreter.get_input_details()]
+    for index in inputs:
+        interpreter.resize_tensor_input(index, (4, 5))
     interpreter.allocate_tensors()
-    for detail, t in zip(interpreter.get_input_details(), (x, y), strict=True):
-        interpreter.set_tensor(detail["index"], t.numpy())
+    for index, t in zip(inputs, pair, strict=True):
+        interpreter.set_tensor(index, t)
     interpreter.invoke()
     got = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
-    np.testing.assert_allclose(got, N.cosine_distance(x.numpy(), y.numpy()), rtol=1e-6)
+    np.testing.assert_allclose(got, truth(*pair), rtol=1e-5, atol=1e-6)

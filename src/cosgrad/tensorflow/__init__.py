@@ -18,9 +18,9 @@ from cosgrad.tensorflow import _pfor as _pfor  # registers how loops are vectori
 from cosgrad.tensorflow import _rules as _rules  # registers what differentiates the operations
 from cosgrad.tensorflow import compat
 from cosgrad.tensorflow._losses import cosine_distance_loss, cosine_embedding_loss
-from cosgrad.tensorflow._native import closed_forms
 from cosgrad.tensorflow._pairwise import pairwise_cosine_distance, pairwise_cosine_similarity
 from cosgrad.tensorflow._similarity import cosine_distance, cosine_similarity, normalize
+from cosgrad.tensorflow._state import closed_forms
 
 __all__ = [
     "closed_forms",

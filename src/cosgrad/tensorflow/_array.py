@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from cosgrad.spec import Shape
 from cosgrad.tensorflow._arguments import HALF
+from cosgrad.tensorflow._state import current
 
 _ROW: Final = 1024
 _INTEGERS: Final = {tf.float32: tf.int32, tf.float64: tf.int64}  # of the same size
@@ -60,15 +61,14 @@ class TensorflowOps:
         """Return two powers of two whose product times m is from 2 to 4, NaN for what is not finite."""
         info, integers = np.finfo(m.dtype.as_numpy_dtype), _INTEGERS[m.dtype]
         bias = info.maxexp - 1
-        digits, half_of = tf.constant(info.nmant, integers), tf.constant(1, integers)
+        digits, one = tf.constant(info.nmant, integers), tf.constant(1, integers)
+        to_place = tf.constant(1 << info.nmant, integers)  # TensorFlow Lite has no shift to the left
         m = tf.stop_gradient(m)
         field = tf.bitwise.right_shift(tf.bitcast(m, integers), digits)  # its exponent plus the bias
         power = tf.minimum(2 * bias + 1 - field, 2 * bias)  # likewise
-        half = tf.bitwise.right_shift(power + (bias + 1), half_of)
+        half = tf.bitwise.right_shift(power + (bias + 1), one)
         first, last = (
-            self.where(
-                tf.math.is_finite(m), tf.bitcast(tf.bitwise.left_shift(t, digits), m.dtype), float("nan")
-            )
+            self.where(m < float("inf"), tf.bitcast(t * to_place, m.dtype), float("nan"))
             for t in (half, power + bias - half)
         )
         return first, last
@@ -79,12 +79,12 @@ class TensorflowOps:
         return float(info.eps), float(info.max)
 
     def total(self, x: Any) -> Any:
-        """Sum everything in float64.
+        """Sum everything in float64, where there is one.
 
         TensorFlow splits the sum of many elements into one by the number of threads, the sums of rows it does
         not. Three rounds of rows are enough for a size that is not known yet.
         """
-        x = tf.reshape(tf.cast(x, tf.float64), [-1])
+        x = tf.reshape(tf.cast(x, tf.float64 if x.dtype == tf.float64 else widest()), [-1])
         n = x.shape[0]
         for _ in range(3 if n is None else max(1, -(-(n - 1).bit_length() // 10))):
             gap = tf.math.floormod(-tf.size(x), _ROW) if n is None else -x.shape[0] % _ROW
@@ -94,7 +94,12 @@ class TensorflowOps:
 
 def wide(dtype: tf.DType) -> tf.DType:
     """Return the dtype to compute in."""
-    return tf.float32 if dtype in HALF else tf.float64
+    return tf.float32 if dtype in HALF else tf.float64 if dtype == tf.float64 else widest()
+
+
+def widest() -> tf.DType:
+    """Return the dtype of float32 values and of sums of losses while they are computed."""
+    return tf.float64 if current().float64 else tf.float32
 
 
 OPS: Final = TensorflowOps()

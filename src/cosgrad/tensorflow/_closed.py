@@ -18,6 +18,7 @@ class Frame:
     """
 
     def __init__(self, x: Any, y: Any, axis: int) -> None:
+        self.alone = x is y
         self.known = x.shape.is_fully_defined() and y.shape.is_fully_defined()
         if self.known:
             rank = max(x.shape.rank, y.shape.rank, 1)
@@ -72,6 +73,8 @@ class Frame:
         if self.known:
             return tf.reshape(t, like.shape)
         shape = tf.shape(like)
+        if self.alone:  # nothing was broadcast
+            return OPS.cast(tf.reshape(t, shape), like)
         axes = tf.raw_ops.BroadcastGradientArgs(s0=shape, s1=self.full).r0
         return OPS.cast(tf.reshape(tf.reduce_sum(tf.reshape(t, self.full), axes), shape), like)
 

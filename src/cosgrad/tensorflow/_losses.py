@@ -19,7 +19,7 @@ from cosgrad.tensorflow._arguments import (
     promoted,
     without_axis,
 )
-from cosgrad.tensorflow._array import OPS, wide
+from cosgrad.tensorflow._array import OPS, wide, widest
 from cosgrad.tensorflow._similarity import cosine
 
 
@@ -130,7 +130,7 @@ def reduced(losses: Any, weights: Any, reduction: str) -> Any:
     """Reduce; where shapes are not known yet the numbers of losses and weights are tensors."""
     if losses.shape.is_fully_defined() and (weights is None or weights.shape.is_fully_defined()):
         return spec.reduce(OPS, losses, weights, reduction)
-    n = tf.cast(tf.maximum(tf.size(losses), 1), tf.float64)
+    n = tf.cast(tf.maximum(tf.size(losses), 1), tf.float64 if losses.dtype == tf.float64 else widest())
     return spec.reduce(OPS, losses, weights, reduction, (n, n))
 
 

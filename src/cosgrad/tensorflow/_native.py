@@ -6,9 +6,7 @@ elsewhere. Within `closed_forms()` there are the closed forms alone.
 """
 
 import struct
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
@@ -18,6 +16,7 @@ import tensorflow as tf
 from cosgrad import _native
 from cosgrad.closed import BOTH, DISTANCE, SIMILARITY, Rule
 from cosgrad.tensorflow._arguments import Names
+from cosgrad.tensorflow._state import current
 
 
 def _load() -> Any:
@@ -96,49 +95,13 @@ def normalize_gradient(x: Any, g: Any, axis: int, eps: float) -> Any:
     return OPERATIONS.cosgrad_normalize_gradient(x, g, axis=axis, eps_bits=eps_bits(eps))
 
 
-_only_closed: Final = ContextVar("only_closed", default=False)
-
-
-@contextmanager
-def closed_forms(only: bool = True) -> Iterator[None]:
-    r"""Within this context, compute in TensorFlow's own operations alone.
-
-    A function that is traced within holds no operation of cosgrad, and neither have its gradients. So a
-    SavedModel of it runs in processes and servers without cosgrad, and TensorFlow Lite can convert it. The
-    results are those of the closed forms: about 8 ulp and 2^-20 for S in place of 0.501 ulp.
-
-    A `tf.function` that was traced outside keeps its graphs: trace, save and convert a new one within.
-
-    Args:
-        only: False computes by the kernel again, where it runs.
-
-    Example:
-        >>> function = tf.function(lambda x, y: cosgrad.tensorflow.cosine_similarity(x, y))
-        >>> rows = tf.TensorSpec((None, 3))
-        >>> with closed_forms():
-        ...     graph = function.get_concrete_function(rows, rows).graph
-        >>> any("Cosgrad" in node.op for node in graph.as_graph_def().node)
-        False
-    """
-    token = _only_closed.set(only)
-    try:
-        yield
-    finally:
-        _only_closed.reset(token)
-
-
-def only_closed() -> bool:
-    """Tell whether only TensorFlow's own operations are to be used."""
-    return _only_closed.get()
-
-
 def runs_on(*tensors: Any) -> bool:
     """Tell whether this is eager mode and the core can read all these tensors where they are."""
-    return tf.executing_eagerly() and not only_closed() and all("CPU" in t.device for t in tensors)
+    return tf.executing_eagerly() and not current().only_closed and all("CPU" in t.device for t in tensors)
 
 
 def choose(native: Callable[[], Any], closed: Callable[[], Any]) -> tuple[Any, ...]:
     """Return what the operations give where they run, and the closed forms elsewhere."""
-    if tf.executing_eagerly() or only_closed():
+    if tf.executing_eagerly() or current().only_closed:
         return tuple(closed())
     return tuple(tf.switch_case(tf.raw_ops.DeviceIndex(device_names=["CPU"]), [native, closed]))

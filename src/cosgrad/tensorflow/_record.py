@@ -14,7 +14,7 @@ import tensorflow as tf
 from tensorflow.python.eager import record
 
 from cosgrad.tensorflow._arguments import plain
-from cosgrad.tensorflow._native import closed_forms, only_closed
+from cosgrad.tensorflow._state import current, using
 
 
 def differentiable(
@@ -29,10 +29,10 @@ def differentiable(
     # The rule may be asked for while this graph's gradient is differentiated again: it must hold tensors of
     # this graph, not of those around it.
     inputs = tuple(tf.identity(t) for t in inputs)
-    only = only_closed()  # the gradient may be traced later, outside of the context
+    forms = current()  # the gradient may be traced later, outside of the context
 
     def backward(*grads: Any) -> Any:
-        with closed_forms(only):
+        with using(forms):
             return vjp(inputs, grads)
 
     with record.stop_recording():
