@@ -69,11 +69,16 @@ def rows(dtype_name: str, n: int, subnormal: bool = True) -> Rows:
             y, v = other * rng.choice(factors, (2, base)) * rng.choice((-1, 1), (2, base))
             pair, repeats = oracle.Pair(x, y), n // base
             numbers = {
-                **{"g": size, "S": pair.similarity, "D": pair.distance},
+                "g": size,
+                "S": pair.similarity,
+                "D": pair.distance,
                 "J": pair.total_derivative(u, v),
             }
             parts_of = {
-                **{"x": x, "y": y, "u": u, "v": v},
+                "x": x,
+                "y": y,
+                "u": u,
+                "v": v,
                 "unit": np.array(oracle.normalize(x), np.float64) * repeats**-0.5,
                 "gx": np.array(pair.gradient(size)[0], np.float64) / repeats,
                 "hx": np.array(pair.hessian_product(u, v, size)[0], np.float64) / repeats,

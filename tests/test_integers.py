@@ -11,9 +11,15 @@ from cosgrad.verify.ulp import FORMATS
 FLOATS = {name: np.dtype(ml_dtypes.bfloat16 if name == "bfloat16" else name) for name in FORMATS}
 INTEGERS = ("bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64")
 NUMBERS = {  # what a type that is too small turns into infinity, another number, or a parallel vector
-    **{"bool": (True, False), "int8": (-127, 126), "uint8": (255, 254), "int16": (32767, 32766)},
-    **{"uint16": (65535, 65534), "int32": (70000, 69999), "uint32": (2**32 - 1, 2**31)},
-    **{"int64": (-(2**50), 2**50 + 2**12), "uint64": (2**63, 2**62)},
+    "bool": (True, False),
+    "int8": (-127, 126),
+    "uint8": (255, 254),
+    "int16": (32767, 32766),
+    "uint16": (65535, 65534),
+    "int32": (70000, 69999),
+    "uint32": (2**32 - 1, 2**31),
+    "int64": (-(2**50), 2**50 + 2**12),
+    "uint64": (2**63, 2**62),
 }
 
 
@@ -40,7 +46,7 @@ FACES = {"numpy": numpy_of, "torch": torch_of, "jax": jax_of}
 
 
 def promoted(face, x, y, name):
-    """Return the dtype of results: NumPy's, or of a half type beside what it does not hold, the framework's."""
+    """Return the dtype of results: the framework's promotion, which in NumPy holds the integers."""
     if face != "numpy":
         return name
     size = x.dtype.itemsize

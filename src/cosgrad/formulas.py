@@ -10,14 +10,14 @@ does (ky likewise), S = <a, b>:
 where u' = u / A, v' = v / B and rx is the residual. H_y is the same with x and y, u and v exchanged.
 
 Arguments: arrays of one dtype and rank, equal along `axis`, broadcasting elsewhere; cotangents have length 1
-along `axis`, as have the results S, D and J. Each vector is first multiplied by a power of two near the inverse
-of its largest component, so that no square over- or underflows. There is no in-place operation, no control flow
-on data, and no branch of a `where` that could turn a derivative into NaN, so everything here can be
-differentiated again.
+along `axis`, as have the results S, D and J. Each vector is first multiplied by a power of two near the
+inverse of its largest component, so that no square over- or underflows. There is no in-place operation, no
+control flow on data, and no branch of a `where` that could turn a derivative into NaN, so everything here can
+be differentiated again.
 
-A norm itself may exceed the largest number, or be so small that its inverse does. So no number here is a norm or
-its inverse: `Scaled.over` multiplies, divides by a number from 2 to 4, and multiplies again. XLA merges two
-divisions in a row, x / a / b, into x / (a b), which is why there are none.
+A norm may exceed the largest number, or be so small that its inverse does. So no number here is a norm or its
+inverse: `Scaled.over` multiplies, divides by a number from 2 to 4, and multiplies again. There are no two
+divisions in a row, since XLA rewrites x / a / b as x / (a b), and that product may leave the range.
 """
 
 from typing import NamedTuple

@@ -28,9 +28,9 @@ def as_array(name: str, x: Any) -> Any:
 def as_floats(*arrays: Any) -> tuple[jax.Array, ...]:
     """Return all in the dtype to compute in, which loses no number that the promoted dtype might not hold.
 
-    Beside a float array, integers of 16 bits count as float32, wider ones as float64 where x64 is enabled, and
-    Python's numbers and weakly typed arrays as what they are. Without any floats, all count as JAX's default
-    float. `promoted` is the dtype of the results.
+    Beside a float array, integers of 16 bits count as float32, and wider ones as float64 where x64 is
+    enabled. Python's numbers and weakly typed arrays count as their own dtype. Without any floats, all count
+    as JAX's default float. `promoted` is the dtype of the results.
     """
     kinds = [a.dtype if hasattr(a, "dtype") else jax.dtypes.result_type(a) for a in arrays]
     holding = [dtype for kind in kinds if (dtype := _holding(kind)) is not None]

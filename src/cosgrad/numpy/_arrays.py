@@ -20,7 +20,7 @@ _HOLDING: Final = {
     2: np.float32,
     4: np.float64,
     8: np.float64,
-}  # bytes of an integer, and the float that holds it
+}  # bytes of an integer, and its float
 _FLOATS = "float16, bfloat16, float32 or float64"
 
 

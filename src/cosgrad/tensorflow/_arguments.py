@@ -54,8 +54,8 @@ def _holds_objects(x: Any) -> bool:
 def as_pair(names: Names, x: Any, y: Any) -> tuple[Any, Any]:
     """Return both as tensors of one dtype. TensorFlow does not promote, and neither is anything here.
 
-    Beside a tensor of a half type, Python's numbers count as float32, and so does the tensor: a half type does
-    not hold 70000. `promoted` is the dtype of the results.
+    Beside a tensor of a half type, Python's numbers count as float32, and the tensor is cast to it: float16
+    does not hold 70000. `promoted` is the dtype of the results.
     """
     if not getattr(tf.Tensor, "_USE_EQUALITY", True):
         raise RuntimeError("cosgrad.tensorflow compares tensors: call tf.compat.v1.enable_tensor_equality()")

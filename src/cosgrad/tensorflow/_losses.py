@@ -9,6 +9,7 @@ from cosgrad import spec
 from cosgrad.closed import BOTH, DISTANCE
 from cosgrad.tensorflow import _closed
 from cosgrad.tensorflow._arguments import (
+    FACE,
     as_dense,
     as_pair,
     broadcast,

@@ -16,7 +16,8 @@ class Forms:
     """Whether closed forms compute float32 in float64."""
 
 
-_forms: Final = ContextVar("cosgrad.tensorflow forms", default=Forms())
+_KERNEL: Final = Forms()
+_forms: Final = ContextVar("cosgrad.tensorflow forms", default=_KERNEL)
 
 
 def current() -> Forms:
