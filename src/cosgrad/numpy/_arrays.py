@@ -16,11 +16,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 FACE = Face("axis", "array", AxisError)
-_HOLDING: Final = {
-    2: np.float32,
-    4: np.float64,
-    8: np.float64,
-}  # bytes of an integer, and its float
+# The float that holds the integers of so many bytes.
+_HOLDING: Final = {2: np.float32, 4: np.float64, 8: np.float64}
 _FLOATS = "float16, bfloat16, float32 or float64"
 
 
