@@ -2,8 +2,10 @@
 
 import math
 
+import ml_dtypes
 import numpy as np
 import pytest
+import ranges
 
 from cosgrad import formulas
 from cosgrad.numpy._arrays import OPS as NUMPY
@@ -11,6 +13,7 @@ from cosgrad.verify import bounds, inputs
 from cosgrad.verify.ulp import FORMATS, errors
 
 torch = pytest.importorskip("torch")
+DTYPES = {name: np.dtype(ml_dtypes.bfloat16 if name == "bfloat16" else name) for name in FORMATS}
 
 
 class Numpy:
@@ -175,6 +178,58 @@ def test_extreme_scales(face, dtype, dtype_name, scale):
     D = face.numbers(formulas.distance(face.ops, x, y, 1, 0.0))
     np.testing.assert_allclose(S, math.sqrt(0.5), rtol=2.0**-8)
     np.testing.assert_allclose(D, 1 - math.sqrt(0.5), rtol=2.0**-7)
+
+
+@pytest.mark.parametrize("n", ranges.LENGTHS)
+def test_both_ends_of_the_range(face, dtype, dtype_name, n):
+    """Components from the least to the largest number, norms beyond that; in every closed form."""
+    check_range(face.ops, face, dtype, dtype_name, n)
+
+
+@np.errstate(over="ignore", invalid="ignore")  # in the gradient of y, which may leave the range
+def check_range(ops, face, dtype, dtype_name, n):
+    rows = ranges.rows(dtype_name, n)
+    x, y, g, u, v = (face.array(t, dtype) for t in (rows.x, rows.y, rows.g, rows.u, rows.v))
+    got = {
+        "S": formulas.similarity(ops, x, y, 1, 0.0),
+        "D": formulas.distance(ops, x, y, 1, 0.0),
+        "unit": formulas.normalize(ops, x, 1, 0.0),
+        "gx": formulas.gradient(ops, x, y, g, 1, 0.0)[0],
+        "J": formulas.total_derivative(ops, x, y, u, v, 1, 0.0),
+        "hx": formulas.hessian_product(ops, x, y, u, v, g, 1, 0.0)[0],
+    }
+    rows.check(dtype_name, isinstance(face, Narrow), **{k: face.numbers(t) for k, t in got.items()})
+
+
+@pytest.mark.parametrize("n", ranges.LENGTHS)
+def test_both_ends_of_the_range_in_onnx(dtype, dtype_name, n, monkeypatch):
+    """The power of two that ONNX can find, by a logarithm, serves as well."""
+    monkeypatch.setattr("cosgrad.torch._array.bound_for_onnx", lambda: True)
+    face = FACES["torch"]
+    check_range(face.ops, face, dtype, dtype_name, n)
+
+
+def test_powers_of_two(face, dtype_name):
+    """Two factors near the inverse root, whose product is a normal number that brings m to from 2 to 4."""
+    ops, f = face.ops, FORMATS[dtype_name]
+    rng = np.random.default_rng(20261121)
+    m = 2.0 ** rng.integers(1 - f.emax, f.emax + 1, 200) * (1 + rng.integers(0, 4, 200) / 4)
+    m_wide = ops.widen(face.array([*m, f.least, f.largest, 0, math.inf, math.nan], DTYPES[dtype_name]))
+    first, last = (face.numbers(t) for t in ops.inverse_powers(m_wide))
+    assert np.isnan(first[-2:]).all()
+    assert np.isnan(last[-2:]).all()
+    first, last, m = first[:-2], last[:-2], face.numbers(m_wide)[:-2]
+    exponents = [np.frexp(t)[1] for t in (first, last)]
+    assert np.all(np.frexp(first)[0] == 0.5)
+    assert np.all(np.frexp(last)[0] == 0.5)
+    assert set(exponents[0] - exponents[1]) <= {0, 1}
+    g = FORMATS["float64" if isinstance(face, Numpy) else str(m_wide.dtype).removeprefix("torch.")]
+    product = exponents[0] + exponents[1] - 2
+    assert np.all((product >= 1 - g.emax) & (product <= g.emax))
+    normal = m >= 2.0 ** (1 - g.emax)
+    brought = np.ldexp(m, product)
+    assert np.all((brought >= 2)[normal] & (brought < 4)[normal])
+    assert np.all(brought < 4)
 
 
 def test_empty(face, dtype):

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from cosgrad import spec
+from cosgrad import closed, spec
 from cosgrad.numpy._arrays import OPS
 
 
@@ -134,3 +134,11 @@ def test_reduce_rounds_once():
     assert spec.reduce(OPS, np.full(5000, 0.1, np.float16), None, "sum") == np.float16(
         5000 * float(np.float16(0.1))
     )
+
+
+@pytest.mark.parametrize("what", ["Distance", "", "cosine", None])
+def test_an_unknown_quantity_is_refused(what):
+    """Its derivatives would be those of the similarity, whose sign is the other one."""
+    message = f"what={what!r} must be one of 'similarity', 'distance', 'similarity_and_distance'"
+    with pytest.raises(ValueError, match=re.escape(message)):
+        closed.Rule(1, 0.0, what)

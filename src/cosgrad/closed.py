@@ -14,6 +14,7 @@ from cosgrad.spec import Array, Ops
 SIMILARITY: Final = "similarity"
 DISTANCE: Final = "distance"
 BOTH: Final = "similarity_and_distance"
+QUANTITIES: Final = (SIMILARITY, DISTANCE, BOTH)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,11 @@ class Rule:
     eps: float
     what: str
     skip_zero: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse an unknown quantity, whose derivatives would have the sign of the similarity's."""
+        if self.what not in QUANTITIES:
+            raise ValueError(f"what={self.what!r} must be one of {', '.join(map(repr, QUANTITIES))}")
 
     @property
     def negate(self) -> bool:

@@ -10,9 +10,14 @@ does (ky likewise), S = <a, b>:
 where u' = u / A, v' = v / B and rx is the residual. H_y is the same with x and y, u and v exchanged.
 
 Arguments: arrays of one dtype and rank, equal along `axis`, broadcasting elsewhere; cotangents have length 1
-along `axis`, as have the results S, D and J. Each vector is first divided by a power of two near its largest
-component, so that no square over- or underflows. There is no in-place operation, no control flow on data, and
-no branch of a `where` that could turn a derivative into NaN, so everything here can be differentiated again.
+along `axis`, as have the results S, D and J. Each vector is first multiplied by a power of two near the
+inverse of its largest component, so that no square over- or underflows. There is no in-place operation, no
+control flow on data, and no branch of a `where` that could turn a derivative into NaN, so everything here can
+be differentiated again.
+
+A norm may exceed the largest number, or be so small that its inverse does. So no number here is a norm or its
+inverse: `Scaled.over` multiplies, divides by a number from 2 to 4, and multiplies again. There are no two
+divisions in a row, since XLA rewrites x / a / b as x / (a b), and that product may leave the range.
 """
 
 from typing import NamedTuple
@@ -21,33 +26,40 @@ from cosgrad.spec import Array, Ops, Shape
 
 
 class Scaled(NamedTuple):
-    """A vector x = scale * length * unit, with length * scale = max(|x|, eps)."""
+    """A vector x = max(|x|, eps) unit, with max(|x|, eps) = length / (first * last)."""
 
     unit: Array
     length: Array
-    scale: Array
+    """From 2 to 4 but for rounding; infinite where |x| and eps are 0, so that what it divides is 0."""
+    first: Array
+    last: Array
+    """Powers of two near the inverse square root of max(|x|, eps)."""
     counts: Array
-    """Where the length is |x|; elsewhere it is eps, or at eps = 0 infinite, so that what it divides is 0."""
+    """Where max(|x|, eps) is |x|."""
 
-    def over(self, t: Array) -> Array:
-        """Return t / max(|x|, eps); in two steps, because their product may overflow."""
-        return t / self.length / self.scale
+    def over(self, t: Array, g: Array = 1) -> Array:
+        """Return g t / max(|x|, eps), in steps that leave the range only where the result is near its end."""
+        return t * (g * self.first) / self.length * self.last
 
 
 def scaled(ops: Ops, x: Array, axis: int, eps: float) -> Scaled:
-    """Split a vector into its direction and its length."""
+    """Split a vector into its direction and its length.
+
+    An eps that the hardware takes for zero, as XLA does with subnormal numbers on the CPU, counts as zero.
+    """
     eps = min(eps, ops.limits(x)[1])
     m = ops.largest(x, axis)
-    scale = ops.power_of_two(ops.where(m < eps, eps, m))
-    x = x / scale
-    p = ops.sum(x * x, axis)
-    if eps == 0:
-        floor, counts = float("inf"), p != 0
-    else:
-        floor = eps / scale
-        counts = ~(p < floor * floor)
-    length = ops.where(counts, ops.sqrt(ops.where(counts, p, 1)), floor)
-    return Scaled(x / length, length, scale, counts)
+    first, last = ops.inverse_powers(ops.where(m < eps, eps, m))
+    scale = first * last
+    t = x * scale
+    p = ops.sum(t * t, axis)
+    floor = scale * eps
+    counts = (p != 0) & ~(p < floor * floor)
+    length = ops.where(counts, ops.sqrt(ops.where(counts, p, 1)), ops.where(floor > 0, floor, 1))
+    up, down = ops.inverse_powers(ops.detach(length))
+    length = ops.where(counts | (floor > 0), length * (up * down), float("inf"))
+    result = Scaled(x, length, first * up, last * down, counts)
+    return result._replace(unit=result.over(x))
 
 
 def similarity(ops: Ops, x: Array, y: Array, axis: int, eps: float) -> Array:
@@ -111,7 +123,7 @@ def gradient(ops: Ops, x: Array, y: Array, g: Array, axis: int, eps: float) -> t
     """Return g dS/dx and g dS/dy, summed over the rows that share a vector."""
     X, Y, _, rx, ry = _jet(ops, x, y, axis, eps)
     g = ops.widen(g)
-    return unbroadcast(ops, X.over(g * rx), x), unbroadcast(ops, Y.over(g * ry), y)
+    return unbroadcast(ops, X.over(rx, g), x), unbroadcast(ops, Y.over(ry, g), y)
 
 
 def total_derivative(ops: Ops, x: Array, y: Array, u: Array, v: Array, axis: int, eps: float) -> Array:
@@ -132,7 +144,7 @@ def hessian_product(
     pu, pv = u - ops.where(X.counts, ua * a, 0), v - ops.where(Y.counts, vb * b, 0)
     hx = pv - ops.where(X.counts, S * pu + ua * rx + J * a, 0)
     hy = pu - ops.where(Y.counts, S * pv + vb * ry + J * b, 0)
-    return unbroadcast(ops, X.over(g * hx), x), unbroadcast(ops, Y.over(g * hy), y)
+    return unbroadcast(ops, X.over(hx, g), x), unbroadcast(ops, Y.over(hy, g), y)
 
 
 def normalize(ops: Ops, x: Array, axis: int, eps: float) -> Array:

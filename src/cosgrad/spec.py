@@ -48,8 +48,12 @@ class Ops(Protocol):
     def largest(self, x: Array, axis: int) -> Array:
         """Return max |x_i|, NaN where an element is, 0 over an empty axis; a constant to every derivative."""
 
-    def power_of_two(self, m: Array) -> Array:
-        """Return the largest power of two up to m, any for 0, and nothing finite where m is not."""
+    def inverse_powers(self, m: Array) -> tuple[Array, Array]:
+        """Return two powers of two, constants to every derivative, whose product times m is from 2 to 4.
+
+        Their exponents are equal, or the first is greater by 1, and their product is a normal number: so the
+        product times m is less than 2 for a subnormal m. Where m is not finite, both are NaN.
+        """
 
     def limits(self, x: Array) -> tuple[float, float]:
         """Return the machine epsilon and the largest number of x's dtype."""

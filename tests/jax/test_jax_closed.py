@@ -6,12 +6,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import ranges
 from jax_cases import close, matrices
 
 import cosgrad.numpy as N
+from cosgrad import closed as closed_forms
 from cosgrad.closed import BOTH, DISTANCE, SIMILARITY, Rule
 from cosgrad.jax import _normalize, _primitives
-from cosgrad.verify import bounds, inputs
+from cosgrad.jax._array import OPS
+from cosgrad.verify import bounds, inputs, oracle
 from cosgrad.verify.ulp import FORMATS, errors
 
 
@@ -148,3 +151,59 @@ def test_derivatives_of_the_closed_forms_themselves(rng):
     rule = Rule(1, 0.0, DISTANCE, skip_zero=True)
     g = jax.jit(jax.grad(lambda x: _primitives._cosine_closed(x, y, rule=rule)[0].sum()))(x)
     close(g, N.cosine_similarity_grad(np.asarray(x), np.asarray(y), -np.ones(4))[0], rtol=1e-9, atol=1e-12)
+
+
+@pytest.fixture
+def optimized():
+    """XLA with the optimizations that other tests do without: they rearrange what is computed."""
+    name = "jax_disable_most_optimizations"
+    before = jax.config.read(name)
+    jax.config.update(name, False)
+    yield
+    jax.config.update(name, before)
+
+
+def every_form(x, y, g, u, v):
+    """Return the closed forms of every quantity, by the names of `ranges.Rows`."""
+    rule, n = Rule(1, 0.0, BOTH), x.shape
+    S, D = _primitives._cosine_closed(x, y, rule=rule)
+    similarity = Rule(1, 0.0, SIMILARITY)
+    (gx, _) = _primitives._gradient_closed(x, y, g[:, 0], rule=similarity, x_shape=n, y_shape=n)
+    (J,) = _primitives._tangent_closed(x, y, u, v, rule=similarity, has_u=True, has_v=True)
+    hx = closed_forms.curvature(OPS, x, y, u, v, g, similarity)[0]
+    (unit,) = _normalize._closed(x, axis=1, eps=0.0)
+    return {"S": S, "D": D, "unit": unit, "gx": gx, "J": J, "hx": hx}
+
+
+@pytest.mark.parametrize("n", ranges.LENGTHS)
+@pytest.mark.parametrize(
+    ("dtype_name", "x64"),
+    [("float16", True), ("bfloat16", True), ("float32", True), ("float32", False), ("float64", True)],
+)
+def test_both_ends_of_the_range(dtype, dtype_name, n, x64, optimized):
+    """Components from the smallest normal number to the largest; XLA may rearrange as it does."""
+    rows = ranges.rows(dtype_name, n, subnormal=False)
+    with jax.enable_x64(x64):
+        arrays = [np.asarray(t).astype(dtype) for t in (rows.x, rows.y, rows.g, rows.u, rows.v)]
+        got = {k: np.asarray(t, np.float64) for k, t in jax.jit(every_form)(*arrays).items()}
+    rows.check(dtype_name, not x64, **got)
+
+
+@pytest.mark.parametrize("eps", [0.0, "subnormal"])
+def test_subnormal_components_count_as_zeros(dtype, dtype_name, eps):
+    """XLA flushes them on the CPU, but for those of float16, which are normal numbers of float32."""
+    f = FORMATS[dtype_name]
+    tiny, least = 2.0 ** (1 - f.emax), 3 * f.least
+    x = np.array([[least, 0], [tiny, least], [0, 0]]).astype(dtype)
+    y = np.array([[1, 2], [1, 2], [0, 1]]).astype(dtype)
+    zeros = np.array([[0, 0], [tiny, 0], [0, 0]])
+    eps = eps and f.least
+    expected = [oracle.similarity(a, b, eps) for a, b in zip(x if f.emax < 16 else zeros, y, strict=True)]
+    rule = Rule(1, eps, BOTH)
+    S, D = closed(_primitives._cosine_closed, x, y, rule=rule)
+    (unit,) = closed(_normalize._closed, x, axis=1, eps=eps)
+    np.testing.assert_allclose(np.asarray(S, np.float64), np.array(expected, np.float64), rtol=8 * f.unit)
+    np.testing.assert_allclose(np.asarray(D, np.float64), 1 - np.asarray(S, np.float64), rtol=8 * f.unit)
+    assert np.isfinite(np.asarray(unit, np.float64)).all()
+    if f.emax > 16:
+        np.testing.assert_array_equal(np.asarray(unit[:2], np.float64), [[0, 0], [1, 0]])

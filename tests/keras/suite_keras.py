@@ -242,3 +242,50 @@ def test_bad_arguments_are_named(pair):
         loss(*pair, WEIGHTS[:3])
     with pytest.raises(ValueError, match="axis=2 is out of range for tensors of rank 2"):
         face.CosineDistance(axis=2)(*pair)
+
+
+def loss_of(*arguments, **options):
+    return face.CosineDistance()(*arguments, **options)
+
+
+def metric_of(*arguments, **options):
+    metric = face.metrics.CosineDistance()
+    metric.update_state(*arguments, **options)
+    return metric.result()
+
+
+ONES = np.ones((2, 2), np.float32)
+NOT_REAL = {
+    "complex array": lambda: ONES + 1j,
+    "complex list": lambda: (ONES + 1j).tolist(),
+    "complex tensor": lambda: ops.convert_to_tensor(ONES + 1j),
+    "text": lambda: [["a", "b"], ["c", "d"]],
+    "objects": lambda: np.array([[None, 1], [2, 3]]),
+}
+
+
+@pytest.mark.parametrize("function", [loss_of, metric_of])
+@pytest.mark.parametrize("kind", list(NOT_REAL))
+def test_what_is_not_real_is_refused(function, kind):
+    """A cast would drop the imaginary part without a word."""
+    bad = NOT_REAL[kind]()
+    with pytest.raises(TypeError, match=r"y_true is of dtype .*must be real"):
+        function(bad, ONES)
+    with pytest.raises(TypeError, match=r"y_pred is of dtype .*must be real"):
+        function(ONES, bad)
+    with pytest.raises(TypeError, match=r"sample_weight is of dtype .*must be real"):
+        function(ONES, ONES, sample_weight=bad[0])
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("integers", [[[70000, 1]], np.array([[70000, 1]])], ids=["list", "array"])
+def test_integers_beside_half_types_lose_no_number(dtype, integers):
+    floats = np.array([[1.0, 2.0]])
+    expected = exact.cosine_distance(np.array([70000.0, 1.0]), floats[0])
+    loss = face.CosineDistance(dtype=dtype, reduction="mean_with_sample_weight")
+    got = loss(integers, floats, sample_weight=[70000])
+    assert keras.backend.standardize_dtype(got.dtype) == dtype
+    metric = face.metrics.CosineDistance(dtype=dtype)
+    metric.update_state(floats, integers)
+    for value in (got, metric.result()):
+        np.testing.assert_allclose(array(ops.cast(value, "float32")), expected, rtol=2.0**-8)

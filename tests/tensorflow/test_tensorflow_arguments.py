@@ -168,3 +168,56 @@ def test_what_a_framework_lacks_is_not_hidden(monkeypatch, tmp_path):
     monkeypatch.syspath_prepend(str(tmp_path))
     with pytest.raises(ModuleNotFoundError, match="absent_library"):
         require("broken_framework", "all")
+
+
+NOT_REAL = {
+    "complex number": 1j,
+    "complex list": [[1j, 2]],
+    "complex array": np.array([[1j, 2]]),
+    "complex tensor": tf.constant([[1j, 2]]),
+    "text": [["a", "b"]],
+    "objects": np.array([[None, 1]]),
+    "list of objects": [[object(), 1]],
+}
+
+
+@pytest.mark.parametrize("kind", list(NOT_REAL))
+def test_what_is_not_real_is_refused(kind):
+    """Wherever TensorFlow would cast it, and drop an imaginary part: in every argument of every loss."""
+    bad, x = NOT_REAL[kind], tf.constant([[1.0, 2.0]])
+    calls = {
+        "labels": lambda: C.compat.cosine_distance(bad, x, 1),
+        "predictions": lambda: C.compat.cosine_distance(x, bad, 1),
+        "weights": lambda: C.compat.cosine_distance(x, x, 1, weights=bad),
+        "weights ": lambda: C.cosine_distance_loss(x, x, weights=bad),
+        "target": lambda: C.cosine_embedding_loss(x, x, bad),
+        "margin": lambda: C.cosine_embedding_loss(x, x, [1], margin=bad),
+        "y": lambda: C.pairwise_cosine_similarity(x, bad),
+    }
+    for name, call in calls.items():
+        with pytest.raises(TypeError, match=rf"{name.strip()} is of dtype (complex|string|object)"):
+            call()
+
+
+@pytest.mark.parametrize("dtype", [tf.float16, tf.bfloat16])
+@pytest.mark.parametrize("numbers", [[[70000, 1]], [[70000.0, 1.0]]])
+def test_numbers_beside_half_types_lose_nothing(dtype, numbers):
+    """float16 has no 70000: both are computed in float32, and the result has the tensor's dtype."""
+    y = tf.constant([[1.0, 2.0]], dtype)
+    expected = N.cosine_similarity(np.array([[70000.0, 1.0]]), np.array([[1.0, 2.0]]))
+    for x in (y, tf.Variable(y)):
+        results = [
+            (C.cosine_similarity(numbers, x), expected),
+            (C.cosine_distance(x, numbers, keepdims=True), 1 - expected[:, None]),
+            (C.pairwise_cosine_similarity(numbers, x), expected[:, None]),
+            (C.cosine_distance_loss(x, numbers), 1 - expected[0]),
+            (C.cosine_embedding_loss(x, numbers, [1]), 1 - expected[0]),
+        ]
+        for got, true in results:
+            assert got.dtype == dtype
+            np.testing.assert_allclose(tf.cast(got, tf.float64), true, rtol=2.0**-8)
+    with tf.GradientTape() as tape:
+        tape.watch(y)
+        S = C.cosine_similarity(numbers, y)
+    true = N.cosine_similarity_grad(np.array([[70000.0, 1.0]]), np.array([[1.0, 2.0]]))[1]
+    np.testing.assert_allclose(tf.cast(tape.gradient(S, y), tf.float64), true, rtol=2.0**-8)

@@ -6,12 +6,14 @@ import sys
 
 import numpy as np
 import pytest
+import ranges
 import tensorflow as tf
 from tensorflow_cases import gradient, matrices, reverse_over_reverse, same, tangent, tensor
 
 import cosgrad.numpy as N
 import cosgrad.tensorflow as C
-from cosgrad.verify import bounds, inputs
+from cosgrad.closed import SIMILARITY, Rule
+from cosgrad.verify import bounds, inputs, oracle
 from cosgrad.verify.ulp import FORMATS, errors
 
 SIGNATURES = {
@@ -132,6 +134,64 @@ def test_weights_of_unknown_shape_do_not_enlarge():
     loss = traced(lambda x, w: C.cosine_distance_loss(x, x, weights=w), (None, None))
     with pytest.raises(tf.errors.InvalidArgumentError):
         loss(tf.ones((1, 3)), tf.ones(2))
+
+
+def every_form(x, y, g, u, v):
+    """Return derivatives in closed form, by the names of `ranges.Rows`."""
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        S = C.cosine_similarity(x, y)
+    rule = Rule(1, 0.0, SIMILARITY)
+    return {
+        "gx": tape.gradient(S, x, output_gradients=g[:, 0]),
+        "J": C._closed.tangent(x, y, u, v, rule),
+        "hx": C._closed.curvature(x, y, u, v, g[:, 0], rule)[0],
+    }
+
+
+def range_of(dtype_name, n):
+    rows = ranges.rows(dtype_name, n, subnormal=False)
+    dtype = tf.as_dtype(dtype_name)
+    return rows, [tensor(t, dtype) for t in (rows.x, rows.y, rows.g, rows.u, rows.v)]
+
+
+def test_both_ends_of_the_range_compiled(dtype_name):
+    """Components from the smallest normal number to the largest; XLA may rearrange as it does."""
+
+    @tf.function(jit_compile=True, autograph=False)
+    def function(pairs):
+        forms = {"S": C.cosine_similarity, "D": C.cosine_distance, "unit": lambda x, y: C.normalize(x)}
+        return [{k: form(*pair) for k, form in forms.items()} for pair in pairs]
+
+    batches = [range_of(dtype_name, n) for n in ranges.LENGTHS]
+    for (rows, _), got in zip(batches, function([arrays[:2] for _, arrays in batches]), strict=True):
+        rows.check(dtype_name, False, **{k: t.numpy() for k, t in got.items()})
+
+
+@pytest.mark.parametrize("dtype_name", ["bfloat16", "float64"])  # the two dtypes to compute in
+def test_derivatives_at_both_ends_of_the_range_compiled(dtype_name):
+    rows, arrays = range_of(dtype_name, 64)
+    got = tf.function(every_form, jit_compile=True, autograph=False)(*arrays)
+    rows.check(dtype_name, False, **{k: t.numpy() for k, t in got.items()})
+
+
+def test_subnormal_components_count_as_zeros_when_compiled(tf_dtype, dtype_name):
+    """XLA flushes them on the CPU, but for those of float16; the kernel does not."""
+    f = FORMATS[dtype_name]
+    tiny, least = 2.0 ** (1 - f.emax), 3 * f.least
+    x, y = tensor([[least, 0], [tiny, least]], tf_dtype), tensor([[1, 2], [1, 2]], tf_dtype)
+    S, D, unit = tf.function(
+        lambda x, y: (C.cosine_similarity(x, y), C.cosine_distance(x, y), C.normalize(x)), jit_compile=True
+    )(x, y)
+    kept = tensor([[least, 0], [tiny, least]] if f.emax < 16 else [[0, 0], [tiny, 0]], tf_dtype)
+    for got, function in ((S, C.cosine_similarity), (D, C.cosine_distance)):
+        np.testing.assert_allclose(
+            tf.cast(got, tf.float64), tf.cast(function(kept, y), tf.float64), rtol=8 * f.unit
+        )
+    expected = tf.cast(C.normalize(kept), tf.float64)
+    np.testing.assert_allclose(tf.cast(unit, tf.float64), expected, rtol=8 * f.unit)
+    pair = oracle.Pair([tiny, least], [1, 2])
+    assert abs(float(C.cosine_similarity(x, y)[1]) - float(pair.similarity)) <= 2 * f.unit
 
 
 @pytest.fixture

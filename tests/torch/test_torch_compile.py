@@ -6,12 +6,15 @@ its own business.
 """
 
 import pytest
+import ranges
 import torch
 from torch.autograd import forward_ad
 from torch.func import grad, hessian, jacfwd, jacrev, jvp, vmap
 from torch_cases import FUNCTIONS, matrices
 
 import cosgrad.torch as C
+from cosgrad import formulas
+from cosgrad.torch._array import OPS
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::DeprecationWarning:torch.*", "ignore::FutureWarning:torch.*", "ignore::UserWarning:torch.*"
@@ -189,3 +192,19 @@ def test_weights_of_a_fixed_size_in_a_dynamic_graph(seed):
         backend="eager",
     )
     torch.testing.assert_close(compiled(x, y), C.cosine_distance_loss(x, y, weights=w))
+
+
+@pytest.mark.parametrize("dtype_name", ["bfloat16", "float64"])  # the two dtypes to compute in
+def test_the_closed_forms_keep_their_range(dtype_name):
+    """Components from the least number to the largest, through the default backend."""
+    rows, dtype = ranges.rows(dtype_name, 64), getattr(torch, dtype_name)
+    x, y, g = (torch.tensor(t).to(dtype) for t in (rows.x, rows.y, rows.g))
+
+    @torch.compile(fullgraph=True)
+    def function(x, y, g):
+        S, D = formulas.similarity_and_distance(OPS, x, y, 1, 0.0)
+        return S, D, formulas.normalize(OPS, x, 1, 0.0), formulas.gradient(OPS, x, y, g, 1, 0.0)[0]
+
+    names = ("S", "D", "unit", "gx")
+    got = {name: t.double().numpy() for name, t in zip(names, function(x, y, g), strict=True)}
+    rows.check(dtype_name, False, **got)

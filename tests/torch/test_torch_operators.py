@@ -124,3 +124,11 @@ def test_make_fx(transformation, seed):
     function = transformation(lambda x, y: C.cosine_similarity(x, y, -1))
     graph = make_fx(function)(x, y)
     torch.testing.assert_close(graph(y, x), function(y, x))
+
+
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_an_unknown_quantity_is_refused(device):
+    """The gradient of a misspelt distance would have the wrong sign."""
+    x, y, g = torch.ones(4, 3, device=device), torch.ones(4, 3, device=device), torch.ones(4, device=device)
+    with pytest.raises(ValueError, match="what='Distance' must be one of 'similarity', 'distance'"):
+        OPS.gradient(x, y, g, 1, 0.0, "Distance")

@@ -26,23 +26,49 @@ def as_array(name: str, x: Any) -> Any:
 
 
 def as_floats(*arrays: Any) -> tuple[jax.Array, ...]:
-    """Return all in their promoted dtype; integers and booleans count as JAX's default float."""
-    dtype = jnp.result_type(*arrays)
-    dtype = dtype if dtype in _DTYPES else jax.dtypes.canonicalize_dtype(jnp.float64)
+    """Return all in the dtype to compute in, which loses no number that the promoted dtype might not hold.
+
+    Beside a float array, integers of 16 bits count as float32, and wider ones as float64 where x64 is
+    enabled. Python's numbers and weakly typed arrays count as their own dtype. Without any floats, all count
+    as JAX's default float. `promoted` is the dtype of the results.
+    """
+    kinds = [a.dtype if hasattr(a, "dtype") else jax.dtypes.result_type(a) for a in arrays]
+    holding = [dtype for kind in kinds if (dtype := _holding(kind)) is not None]
+    if not any(kind in _DTYPES for kind in kinds):
+        holding = [jax.dtypes.canonicalize_dtype(jnp.float64)]
+    dtype = jnp.result_type(*holding)
     return tuple(jnp.asarray(a, dtype) for a in arrays)
 
 
-def as_pair(x_name: str, x: Any, y_name: str, y: Any, axis: int) -> tuple[jax.Array, jax.Array, int, Shape]:
-    """Return both of one dtype and rank, the axis, and the shape of the batch.
+def promoted(*arrays: Any) -> Any:
+    """Return the promoted dtype; integers and booleans alone count as JAX's default float."""
+    dtype = jnp.result_type(*arrays)
+    return dtype if dtype in _DTYPES else jax.dtypes.canonicalize_dtype(jnp.float64)
+
+
+def _holding(dtype: Any) -> Any:
+    """Return the float dtype that numbers of a dtype need, None where any will do."""
+    if dtype in _DTYPES:
+        return dtype
+    bits = 8 if dtype == jnp.bool_ else jnp.iinfo(dtype).bits
+    return None if bits <= 8 else jnp.float32 if bits <= 16 else jax.dtypes.canonicalize_dtype(jnp.float64)
+
+
+def as_pair(
+    x_name: str, x: Any, y_name: str, y: Any, axis: int
+) -> tuple[jax.Array, jax.Array, int, Shape, Any]:
+    """Return both of one dtype and rank, the axis, the shape of the batch, and the dtype of the results.
 
     A scalar counts as a vector of length 1.
     """
-    a, b = as_floats(as_array(x_name, x), as_array(y_name, y))
+    x, y = as_array(x_name, x), as_array(y_name, y)
+    dtype = promoted(x, y)
+    a, b = as_floats(x, y)
     shape = FACE.check_broadcast(x_name, a.shape, y_name, b.shape)
     axis = FACE.check_axis(axis, len(shape))
     shape = shape or (1,)
     a, b = varying_alike((_of_rank(a, len(shape)), _of_rank(b, len(shape))))
-    return a, b, axis, shape[:axis] + shape[axis + 1 :]
+    return a, b, axis, shape[:axis] + shape[axis + 1 :], dtype
 
 
 def _of_rank(a: jax.Array, rank: int) -> jax.Array:

@@ -53,10 +53,19 @@ class JaxOps:
         """Return max |x_i|, 0 over an empty axis."""
         return jnp.max(jnp.abs(jax.lax.stop_gradient(x)), axis, keepdims=True, initial=0)
 
-    def power_of_two(self, m: Array) -> Array:
-        """Return the largest power of two up to m that is a normal number: XLA flushes others."""
-        m = jnp.maximum(m, jnp.finfo(m.dtype).tiny)
-        return jnp.where(jnp.isfinite(m), jnp.ldexp(jnp.ones_like(m), jnp.frexp(m)[1] - 1), m)
+    def inverse_powers(self, m: Array) -> tuple[Array, Array]:
+        """Return two powers of two whose product times m is from 2 to 4, NaN for what is not finite."""
+        info = jnp.finfo(m.dtype)
+        integers, digits, bias = f"int{info.bits}", info.nmant, info.maxexp - 1
+        field = jax.lax.bitcast_convert_type(m, jnp.dtype(integers)) >> digits  # its exponent plus the bias
+        power = jnp.minimum(2 * bias + 1 - field, 2 * bias)  # likewise
+        half = (power + bias + 1) >> 1
+        finite = jnp.isfinite(m)
+        first, last = (
+            jnp.where(finite, jax.lax.bitcast_convert_type(t << digits, m.dtype), jnp.nan)
+            for t in (half, power + bias - half)
+        )
+        return first, last
 
     def limits(self, x: Array) -> tuple[float, float]:
         """Return the machine epsilon and the largest number."""

@@ -10,7 +10,7 @@ from jax.core import Tracer
 from jax.typing import ArrayLike
 
 from cosgrad import spec
-from cosgrad.jax._arguments import FACE, as_array, as_floats, varying_alike
+from cosgrad.jax._arguments import FACE, as_array, as_floats, promoted, varying_alike
 from cosgrad.jax._sigmoid import Sigmoid
 from cosgrad.jax._similarity import cosine_similarity, normalize
 from cosgrad.jax._softmax import Softmax
@@ -92,7 +92,8 @@ def contrastive_loss(
         7.619
     """
     labelled = spec.check_labels(labels_x, labels_y)
-    a, b = as_floats(as_array("x", x), as_array("y", y))
+    x, y = as_array("x", x), as_array("y", y)
+    a, b = as_floats(x, y)
     _check_fixed(x=a, y=b)
     FACE.check_contrastive(a.shape, b.shape, labelled, symmetric)
     devices = 1 if axis_name is None else jax.lax.psum(1, axis_name)
@@ -106,7 +107,7 @@ def contrastive_loss(
         symmetric=symmetric,
         axis=axis_name,
     )
-    return loss
+    return loss.astype(promoted(x, y))
 
 
 def nt_xent_loss(
@@ -183,11 +184,12 @@ def sigmoid_contrastive_loss(
         >>> print(f"{sigmoid_contrastive_loss(x, y, scale=2.0, bias=-1.0):.5f}")
         1.06247
     """
-    a, b = as_floats(as_array("x", x), as_array("y", y))
+    x, y = as_array("x", x), as_array("y", y)
+    a, b = as_floats(x, y)
     _check_fixed(x=a, y=b)
     FACE.check_contrastive(a.shape, b.shape, labels=False, symmetric=False)
     loss: Array = _sigmoid(a, b, _scalar("scale", scale), _scalar("bias", bias), axis=axis_name)
-    return loss
+    return loss.astype(promoted(x, y))
 
 
 def _check_fixed(**arrays: Array) -> None:

@@ -109,14 +109,15 @@ def _unit_distance(
     names: tuple[str, str], labels: Any, predictions: Any, axis: int, weights: Any
 ) -> tuple[Array, Array | None]:
     """Return 1 - <x, y> and the weights; a row that these exclude is NaN, and 0 to every derivative."""
-    x, y, axis, batch = as_pair(names[0], labels, names[1], predictions, axis)
+    x, y, axis, batch, dtype = as_pair(names[0], labels, names[1], predictions, axis)
     if weights is None:
-        return formulas.unit_distance(OPS, x, y, axis).squeeze(axis), None
+        return formulas.unit_distance(OPS, x, y, axis).squeeze(axis).astype(dtype), None
     w = _weights(weights, batch)
     finite = formulas.finite(OPS, x, axis) & formulas.finite(OPS, y, axis)
     excluded = (jnp.expand_dims(jnp.broadcast_to(w, batch), axis) == 0) & ~finite
     x, y = jnp.where(excluded, 0, x), jnp.where(excluded, 0, y)
-    return jnp.where(excluded, jnp.nan, formulas.unit_distance(OPS, x, y, axis)).squeeze(axis), w
+    D = jnp.where(excluded, jnp.nan, formulas.unit_distance(OPS, x, y, axis)).squeeze(axis)
+    return D.astype(dtype), w
 
 
 def _weights(weights: Any, batch: spec.Shape) -> Array:

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
-from cosgrad.jax._arguments import FACE, as_array, as_floats
+from cosgrad.jax._arguments import FACE, as_array, as_floats, promoted
 from cosgrad.jax._similarity import normalize
 
 
@@ -72,7 +72,7 @@ def _checked(x: ArrayLike, y: ArrayLike | None, *, distance: bool) -> Array:
     a, b = as_floats(given, other)
     FACE.check_matrices(a.shape, b.shape)
     result: Array = _matrix(a, None if own else b, distance=distance)
-    return result
+    return result.astype(promoted(given, other))
 
 
 @partial(jax.jit, static_argnames="distance", inline=True)

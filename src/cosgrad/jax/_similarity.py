@@ -117,7 +117,7 @@ def cosine(
 ) -> Any:
     """Return S, D or both of two arrays known by these names."""
     eps = check_eps(eps)
-    a, b, axis, _ = as_pair(names[0], x, names[1], y, axis)
-    out = _primitives.cosine(a, b, Rule(axis, eps, what, skip_zero))
+    a, b, axis, _, dtype = as_pair(names[0], x, names[1], y, axis)
+    out = [t.astype(dtype) for t in _primitives.cosine(a, b, Rule(axis, eps, what, skip_zero))]
     out = [jnp.expand_dims(t, axis) for t in out] if keepdims else out
     return out if what == BOTH else out[0]

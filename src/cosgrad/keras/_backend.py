@@ -17,6 +17,9 @@ __all__ = ["NAMES", "as_tensors", "backend", "excluding", "mask_of", "plain", "v
 _FACES: Final = ("torch", "jax", "tensorflow")
 FACE: Final = Face("axis", "tensor")
 NAMES: Final = ("y_true", "y_pred")
+_HALF: Final = ("float16", "bfloat16")
+_REAL: Final = ("float", "bfloat", "int", "uint", "bool")
+_PYTHON: Final = {int: "int64", float: "float64", complex: "complex128"}
 P = ParamSpec("P")
 
 
@@ -50,13 +53,36 @@ def plain(function: Callable[P, Any]) -> Callable[P, Any]:
 
 
 def as_tensors(y_true: Any, y_pred: Any, dtype: str) -> tuple[Any, Any]:
-    """Return both in the dtype, or say that they are not of one rank."""
+    """Return both in the dtype, or in float32 if one has integers that a half type may not hold.
+
+    Raises:
+        TypeError: One is not real: a cast would drop the imaginary part.
+        ValueError: They are not of one rank.
+    """
+    kinds = {kind for name, t in zip(NAMES, (y_true, y_pred), strict=True) for kind in kinds_of(name, t)}
+    if dtype in _HALF and any(kind.startswith(("int", "uint")) for kind in kinds):
+        dtype = "float32"
     x, y = ops.convert_to_tensor(y_true, dtype=dtype), ops.convert_to_tensor(y_pred, dtype=dtype)
     if len(x.shape) != len(y.shape):
         raise ValueError(
             f"y_true of shape {tuple(x.shape)} and y_pred of shape {tuple(y.shape)} must be of one rank"
         )
     return x, y
+
+
+def kinds_of(name: str, t: Any) -> set[str]:
+    """Return the names of the dtypes in a tensor, an array or a list, after a check that they are real."""
+    leaves = [t] if hasattr(t, "dtype") else keras.tree.flatten(t)
+    found = {leaf.dtype if hasattr(leaf, "dtype") else type(leaf) for leaf in leaves}
+    kinds = {_PYTHON.get(kind) or getattr(kind, "name", None) or _name(kind) for kind in found}
+    for kind in kinds:
+        if not kind.startswith(_REAL):
+            raise FACE.refuse_dtype(name, kind, "real")
+    return kinds
+
+
+def _name(kind: Any) -> str:
+    return kind.__name__ if isinstance(kind, type) else str(kind).removeprefix("torch.")
 
 
 def values(what: str, y_true: Any, y_pred: Any, axis: int, weighted: bool) -> Any:
@@ -66,9 +92,15 @@ def values(what: str, y_true: Any, y_pred: Any, axis: int, weighted: bool) -> An
 
 
 def weights_of(losses: Any, sample_weight: Any, mask: Any) -> Any:
-    """Return the product of weights and mask, given per vector or per sample, as one per vector; or None."""
+    """Return the product of weights and mask, given per vector or per sample, as one per vector; or None.
+
+    Beside half types it is float32: a half type does not hold 70000.
+    """
+    if sample_weight is not None:
+        kinds_of("sample_weight", sample_weight)
+    dtype = keras.backend.standardize_dtype(losses.dtype)
     parts = [
-        _fitted(name, ops.cast(ops.convert_to_tensor(w), losses.dtype), losses)
+        _fitted(name, ops.cast(ops.convert_to_tensor(w), "float32" if dtype in _HALF else dtype), losses)
         for name, w in (("sample_weight", sample_weight), ("the mask of y_pred", mask))
         if w is not None
     ]

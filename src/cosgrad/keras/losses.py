@@ -52,10 +52,11 @@ class _Cosine(keras.losses.Loss):
         with keras.name_scope(self.name):
             x, y = as_tensors(y_true, y_pred, self.dtype)
             losses = self._losses(x, y, weighted=not (sample_weight is None and mask is None))
+            losses = ops.cast(losses, self.dtype)
             weights = weights_of(losses, sample_weight, mask)
             reduction = _REDUCTIONS[self.reduction]
             if mask is not None and reduction == "mean":  # over what the mask leaves
-                left = ops.mean(ops.cast(mask, losses.dtype))
+                left = ops.mean(ops.cast(mask, weights.dtype))
                 weights = ops.where(
                     left == 0, ops.zeros_like(weights), weights / ops.where(left == 0, 1, left)
                 )
@@ -81,6 +82,7 @@ class CosineDistance(_Cosine):
 
     Raises:
         ValueError: The reduction is none of these; in a call, shapes do not fit or the axis does not exist.
+        TypeError: In a call, an argument is complex or of another dtype that is not real.
 
     In a call, `sample_weight` has one weight per vector or per sample; a zero, or the mask of `y_pred`,
     excludes its vectors, NaN or not.

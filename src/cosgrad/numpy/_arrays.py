@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable
-from typing import Any, ParamSpec, TypeAlias, TypeVar
+from typing import Any, Final, ParamSpec, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.exceptions import AxisError
@@ -16,6 +16,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 FACE = Face("axis", "array", AxisError)
+# The float that holds the integers of so many bytes.
+_HOLDING: Final = {2: np.float32, 4: np.float64, 8: np.float64}
 _FLOATS = "float16, bfloat16, float32 or float64"
 
 
@@ -58,9 +60,19 @@ def convert(array: Array, dtype: np.dtype[Any]) -> Array:
 
 
 def promote(*arrays: Array) -> np.dtype[Any]:
-    """Return the promoted dtype; integers and booleans count as float64."""
-    dtype = np.result_type(*arrays)
-    return np.dtype(np.float64) if dtype.kind in "biu" else dtype
+    """Return the promoted dtype; integers and booleans alone count as float64.
+
+    Beside floats, integers of up to 8 bits take their dtype, those of 16 bits count as float32 and wider ones
+    as float64; float16 beside bfloat16 is float32. NumPy does the same, but has no rules for bfloat16.
+    """
+    floats = {a.dtype for a in arrays if a.dtype.kind not in "biu"}
+    if not floats:
+        return np.dtype(np.float64)
+    needed = {_HOLDING[a.dtype.itemsize] for a in arrays if a.dtype.kind in "biu" and a.dtype.itemsize > 1}
+    if sum(dtype.itemsize == 2 for dtype in floats) > 1:
+        needed.add(np.float32)
+        floats = {dtype for dtype in floats if dtype.itemsize > 2}
+    return np.result_type(*floats, *needed)
 
 
 def as_pair(
@@ -136,9 +148,11 @@ class NumpyOps:
         """Return max |x_i|, 0 over an empty axis."""
         return np.asarray(np.max(np.abs(x), axis, keepdims=True, initial=0))
 
-    def power_of_two(self, m: Array) -> Array:
-        """Return the largest power of two up to m."""
-        return np.where(np.isfinite(m), np.ldexp(1.0, np.frexp(m)[1] - 1), m)
+    def inverse_powers(self, m: Array) -> tuple[Array, Array]:
+        """Return two powers of two whose product times m is from 2 to 4."""
+        exponent = np.minimum(2 - np.frexp(m)[1], 1023)
+        nan = np.where(np.isfinite(m), 0.0, np.nan)
+        return np.ldexp(1.0, (exponent + 1) >> 1) + nan, np.ldexp(1.0, exponent >> 1) + nan
 
     def limits(self, x: Array) -> tuple[float, float]:
         """Return the machine epsilon and the largest number."""

@@ -4,8 +4,9 @@ On the CPU the native core computes values and first derivatives, eagerly and in
 (other devices, `jit_compile=True`, derivatives of order two and up) is plain TensorFlow operations.
 
 A `SavedModel` that uses these functions holds their operations: a process that loads it must have imported
-`cosgrad.tensorflow` before, or TensorFlow says `Op type not registered 'CosgradDistance'`. What is loaded has
-gradients of order one; TensorFlow does not save those above, and logs so.
+`cosgrad.tensorflow` before, or TensorFlow says `Op type not registered 'CosgradDistance'`. Saved within
+`closed_forms()`, it holds TensorFlow's own operations alone. What is loaded has gradients of order one;
+TensorFlow does not save those above, and logs so.
 """
 
 from cosgrad.require import require as _require
@@ -19,8 +20,10 @@ from cosgrad.tensorflow import compat
 from cosgrad.tensorflow._losses import cosine_distance_loss, cosine_embedding_loss
 from cosgrad.tensorflow._pairwise import pairwise_cosine_distance, pairwise_cosine_similarity
 from cosgrad.tensorflow._similarity import cosine_distance, cosine_similarity, normalize
+from cosgrad.tensorflow._state import closed_forms
 
 __all__ = [
+    "closed_forms",
     "compat",
     "cosine_distance",
     "cosine_distance_loss",

@@ -4,11 +4,13 @@ import operator
 from collections.abc import Callable
 from typing import Any, Final, ParamSpec
 
+import numpy as np
 import tensorflow as tf
 
 from cosgrad.spec import Face
 
 FACE: Final = Face("axis", "tensor")
+HALF: Final = (tf.float16, tf.bfloat16)
 FLOATS: Final = (tf.float16, tf.bfloat16, tf.float32, tf.float64)
 FLOAT_NAMES: Final = "float16, bfloat16, float32 or float64"
 
@@ -34,25 +36,59 @@ def as_dense(name: str, x: Any, hint: tf.DType) -> Any:
     """Return x as a tensor; Python's numbers and lists take the dtype of the hint where it holds them."""
     if isinstance(x, tf.RaggedTensor | tf.SparseTensor):
         raise TypeError(f"{name} is a {type(x).__name__}, must be dense")
-    return tf.convert_to_tensor(x) if hasattr(x, "dtype") else tf.convert_to_tensor(x, dtype_hint=hint)
+    try:
+        return tf.convert_to_tensor(x) if hasattr(x, "dtype") else tf.convert_to_tensor(x, dtype_hint=hint)
+    except ValueError as error:  # TensorFlow's for objects, and for lists of unequal lengths
+        if _holds_objects(x):
+            raise FACE.refuse_dtype(name, "object", "real numbers") from error
+        raise
+
+
+def _holds_objects(x: Any) -> bool:
+    try:
+        return np.asarray(x).dtype == object
+    except ValueError:
+        return False
 
 
 def as_pair(names: Names, x: Any, y: Any) -> tuple[Any, Any]:
-    """Return both as tensors of one dtype. TensorFlow does not promote, and neither is anything here."""
+    """Return both as tensors of one dtype. TensorFlow does not promote, and neither is anything here.
+
+    Beside a tensor of a half type, Python's numbers count as float32, and the tensor is cast to it: float16
+    does not hold 70000. `promoted` is the dtype of the results.
+    """
     if not getattr(tf.Tensor, "_USE_EQUALITY", True):
         raise RuntimeError("cosgrad.tensorflow compares tensors: call tf.compat.v1.enable_tensor_equality()")
     if hasattr(x, "dtype") or not hasattr(y, "dtype"):
         a = as_tensor(names[0], x)
-        b = as_tensor(names[1], y, a.dtype)
+        a, b = _beside(a, names[1], y)
     else:
         b = as_tensor(names[1], y)
-        a = as_tensor(names[0], x, b.dtype)
+        b, a = _beside(b, names[0], x)
     if a.dtype != b.dtype:
         raise FACE.dtype_error(
             f"{names[0]} is of dtype {a.dtype.name} and {names[1]} of dtype {b.dtype.name}, must be of one:"
             " TensorFlow does not promote"
         )
     return a, b
+
+
+def _beside(t: Any, name: str, other: Any) -> tuple[Any, Any]:
+    """Return a tensor and the other argument, which may be Python's numbers."""
+    if hasattr(other, "dtype") or t.dtype not in HALF:
+        return t, as_tensor(name, other, t.dtype)
+    return tf.cast(t, tf.float32), as_tensor(name, other)
+
+
+def promoted(x: Any, y: Any) -> tf.DType:
+    """Return the dtype of the results of two arguments that `as_pair` takes."""
+    return next((tf.as_dtype(t.dtype) for t in (x, y) if hasattr(t, "dtype")), tf.float32)
+
+
+def check_real(name: str, dtype: tf.DType) -> None:
+    """Refuse what is not real numbers, before a cast drops an imaginary part."""
+    if not (dtype.is_floating or dtype.is_integer or dtype.is_bool):
+        raise FACE.refuse_dtype(name, dtype.name, "real")
 
 
 def check_axis(axis: int, rank: int | None) -> int:

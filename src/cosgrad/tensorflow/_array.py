@@ -9,13 +9,11 @@ import numpy as np
 import tensorflow as tf
 
 from cosgrad.spec import Shape
+from cosgrad.tensorflow._arguments import HALF
+from cosgrad.tensorflow._state import current
 
-_HALF: Final = (tf.float16, tf.bfloat16)
 _ROW: Final = 1024
-_BITS: Final = {  # the integers of the same size, and where the exponent is
-    tf.float32: (tf.int32, 0x7F80_0000),
-    tf.float64: (tf.int64, 0x7FF0_0000_0000_0000),
-}
+_INTEGERS: Final = {tf.float32: tf.int32, tf.float64: tf.int64}  # of the same size
 
 
 class TensorflowOps:
@@ -59,14 +57,21 @@ class TensorflowOps:
         m = tf.reduce_max(tf.abs(tf.stop_gradient(x)), axis, keepdims=True)
         return tf.stop_gradient(tf.where(m < 0, tf.zeros_like(m), m))
 
-    def power_of_two(self, m: Any) -> Any:
-        """Return the largest power of two up to m, at least the smallest normal one, infinity for NaN."""
-        integers, exponent = _BITS[m.dtype]
-        bits = tf.bitwise.bitwise_and(
-            tf.bitcast(tf.stop_gradient(m), integers), tf.constant(exponent, integers)
+    def inverse_powers(self, m: Any) -> tuple[Any, Any]:
+        """Return two powers of two whose product times m is from 2 to 4, NaN for what is not finite."""
+        info, integers = np.finfo(m.dtype.as_numpy_dtype), _INTEGERS[m.dtype]
+        bias = info.maxexp - 1
+        digits, one = tf.constant(info.nmant, integers), tf.constant(1, integers)
+        to_place = tf.constant(1 << info.nmant, integers)  # TensorFlow Lite has no shift to the left
+        m = tf.stop_gradient(m)
+        field = tf.bitwise.right_shift(tf.bitcast(m, integers), digits)  # its exponent plus the bias
+        power = tf.minimum(2 * bias + 1 - field, 2 * bias)  # likewise
+        half = tf.bitwise.right_shift(power + (bias + 1), one)
+        first, last = (
+            self.where(m < float("inf"), tf.bitcast(t * to_place, m.dtype), float("nan"))
+            for t in (half, power + bias - half)
         )
-        tiny = tf.constant(np.finfo(m.dtype.as_numpy_dtype).tiny, m.dtype)
-        return tf.stop_gradient(tf.where(m < tiny, tiny, tf.bitcast(bits, m.dtype)))
+        return first, last
 
     def limits(self, x: Any) -> tuple[float, float]:
         """Return the machine epsilon and the largest number."""
@@ -74,12 +79,12 @@ class TensorflowOps:
         return float(info.eps), float(info.max)
 
     def total(self, x: Any) -> Any:
-        """Sum everything in float64.
+        """Sum everything in float64, where there is one.
 
         TensorFlow splits the sum of many elements into one by the number of threads, the sums of rows it does
         not. Three rounds of rows are enough for a size that is not known yet.
         """
-        x = tf.reshape(tf.cast(x, tf.float64), [-1])
+        x = tf.reshape(tf.cast(x, tf.float64 if x.dtype == tf.float64 else widest()), [-1])
         n = x.shape[0]
         for _ in range(3 if n is None else max(1, -(-(n - 1).bit_length() // 10))):
             gap = tf.math.floormod(-tf.size(x), _ROW) if n is None else -x.shape[0] % _ROW
@@ -89,7 +94,12 @@ class TensorflowOps:
 
 def wide(dtype: tf.DType) -> tf.DType:
     """Return the dtype to compute in."""
-    return tf.float32 if dtype in _HALF else tf.float64
+    return tf.float32 if dtype in HALF else tf.float64 if dtype == tf.float64 else widest()
+
+
+def widest() -> tf.DType:
+    """Return the dtype of float32 values and of sums of losses while they are computed."""
+    return tf.float64 if current().float64 else tf.float32
 
 
 OPS: Final = TensorflowOps()

@@ -18,6 +18,7 @@ class Frame:
     """
 
     def __init__(self, x: Any, y: Any, axis: int) -> None:
+        self.alone = x is y
         self.known = x.shape.is_fully_defined() and y.shape.is_fully_defined()
         if self.known:
             rank = max(x.shape.rank, y.shape.rank, 1)
@@ -27,14 +28,12 @@ class Frame:
         if not self.known:
             full = tf.broadcast_dynamic_shape(tf.shape(x), tf.shape(y))
             missing = tf.maximum(1 - tf.size(full), 0)
-            self.full = tf.concat([tf.ones([missing], tf.int32), full], 0)
-            at = tf.math.floormod(axis, tf.size(self.full))
+            self.full = tf.concat([tf.ones([missing], tf.int32), full], 0)  # a scalar is a vector of length 1
+            at = axis if axis >= 0 else axis + tf.size(self.full)
+            self.n, self.axis = tf.gather(self.full, at), 1  # which refuses an axis that does not exist
             before, behind = self.full[:at], self.full[at + 1 :]
-            self.batch = (
-                tf.concat([before, behind], 0)[missing * 0 :] if axis else tf.concat([before, behind], 0)
-            )
+            self.batch = tf.concat([before, behind], 0)
             self.outer, self.inner = tf.reduce_prod(before), tf.reduce_prod(behind)
-            self.n, self.axis = self.full[at], 1
 
     def rule(self, rule: Rule) -> Rule:
         """Return the rule for what this frame lays out."""
@@ -74,6 +73,8 @@ class Frame:
         if self.known:
             return tf.reshape(t, like.shape)
         shape = tf.shape(like)
+        if self.alone:  # nothing was broadcast
+            return OPS.cast(tf.reshape(t, shape), like)
         axes = tf.raw_ops.BroadcastGradientArgs(s0=shape, s1=self.full).r0
         return OPS.cast(tf.reshape(tf.reduce_sum(tf.reshape(t, self.full), axes), shape), like)
 

@@ -15,10 +15,12 @@ from cosgrad.tensorflow._arguments import (
     broadcast,
     check_axis,
     check_fits,
+    check_real,
     plain,
+    promoted,
     without_axis,
 )
-from cosgrad.tensorflow._array import OPS, wide
+from cosgrad.tensorflow._array import OPS, wide, widest
 from cosgrad.tensorflow._similarity import cosine
 
 
@@ -67,15 +69,16 @@ def cosine_distance_loss(
         D = cosine(DISTANCE, names, labels, predictions, axis, skip_zero=weights is not None)
         return reduced(D, None if weights is None else _weights(weights, D), reduction)
     x, y = as_pair(names, labels, predictions)
+    dtype = promoted(labels, predictions)
     shape = broadcast(names, x, y)
     axis = check_axis(axis, shape.rank)
     if weights is None:
-        return reduced(_closed.unit_distance(x, y, axis, None), None, reduction)
+        return reduced(tf.cast(_closed.unit_distance(x, y, axis, None), dtype), None, reduction)
     with tf.name_scope("shape"):
-        D = tf.stop_gradient(_closed.unit_distance(x, y, axis, None))
+        D = tf.cast(tf.stop_gradient(_closed.unit_distance(x, y, axis, None)), dtype)
     D.set_shape(without_axis(shape, axis))
     w = _weights(weights, D)
-    D = _closed.unit_distance(x, y, axis, tf.broadcast_to(w, tf.shape(D)))
+    D = tf.cast(_closed.unit_distance(x, y, axis, tf.broadcast_to(w, tf.shape(D))), dtype)
     return reduced(D, w, reduction)
 
 
@@ -114,7 +117,7 @@ def cosine_embedding_loss(
     check_fits("target", t, D.shape)
     if tf.executing_eagerly():
         spec.check_target(t.numpy())
-    m = tf.cast(margin, S.dtype)
+    m = tf.cast(_real("margin", margin, S), S.dtype)
     zero = tf.zeros((), S.dtype)
     t = _fitted(t, D)
     negative = tf.zeros_like(t, tf.bool) if t.dtype.is_unsigned else t == tf.cast(-1, t.dtype)
@@ -128,15 +131,14 @@ def reduced(losses: Any, weights: Any, reduction: str) -> Any:
     """Reduce; where shapes are not known yet the numbers of losses and weights are tensors."""
     if losses.shape.is_fully_defined() and (weights is None or weights.shape.is_fully_defined()):
         return spec.reduce(OPS, losses, weights, reduction)
-    n = tf.cast(tf.maximum(tf.size(losses), 1), tf.float64)
+    n = tf.cast(tf.maximum(tf.size(losses), 1), tf.float64 if losses.dtype == tf.float64 else widest())
     return spec.reduce(OPS, losses, weights, reduction, (n, n))
 
 
 def _real(name: str, t: Any, losses: Any) -> Any:
     """Return weights or targets as a tensor; a number has more digits than a half type."""
     t = as_dense(name, t, wide(losses.dtype))
-    if not (t.dtype.is_floating or t.dtype.is_integer or t.dtype.is_bool):
-        raise FACE.refuse_dtype(name, t.dtype.name, "real")
+    check_real(name, t.dtype)
     return t
 
 

@@ -2,7 +2,7 @@
 
 In eager mode the tensors tell the device. In a graph nobody knows it, nor whether XLA will compile the graph,
 so both ways are written down and `DeviceIndex` chooses when it is known: the core on a CPU, the closed forms
-elsewhere.
+elsewhere. Within `closed_forms()` there are the closed forms alone.
 """
 
 import struct
@@ -16,6 +16,7 @@ import tensorflow as tf
 from cosgrad import _native
 from cosgrad.closed import BOTH, DISTANCE, SIMILARITY, Rule
 from cosgrad.tensorflow._arguments import Names
+from cosgrad.tensorflow._state import current
 
 
 def _load() -> Any:
@@ -96,11 +97,11 @@ def normalize_gradient(x: Any, g: Any, axis: int, eps: float) -> Any:
 
 def runs_on(*tensors: Any) -> bool:
     """Tell whether this is eager mode and the core can read all these tensors where they are."""
-    return tf.executing_eagerly() and all("CPU" in t.device for t in tensors)
+    return tf.executing_eagerly() and not current().only_closed and all("CPU" in t.device for t in tensors)
 
 
 def choose(native: Callable[[], Any], closed: Callable[[], Any]) -> tuple[Any, ...]:
     """Return what the operations give where they run, and the closed forms elsewhere."""
-    if tf.executing_eagerly():
+    if tf.executing_eagerly() or current().only_closed:
         return tuple(closed())
     return tuple(tf.switch_case(tf.raw_ops.DeviceIndex(device_names=["CPU"]), [native, closed]))

@@ -4,7 +4,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from cosgrad.tensorflow._arguments import FACE, as_pair, plain
+from cosgrad.tensorflow._arguments import FACE, as_pair, plain, promoted
 from cosgrad.tensorflow._similarity import normalize
 
 
@@ -63,7 +63,8 @@ def pairwise_cosine_distance(x: Any, y: Any = None) -> Any:
 
 def _matrix(x: Any, y: Any, *, distance: bool) -> Any:
     own = y is None or y is x
-    a, b = as_pair(("x", "y"), x, x if own else y)
+    other = x if own else y
+    a, b = as_pair(("x", "y"), x, other)
     if a.shape.is_fully_defined() and b.shape.is_fully_defined():  # else the product finds out
         FACE.check_matrices(tuple(a.shape), tuple(b.shape))
     u = normalize(a)
@@ -77,4 +78,5 @@ def _matrix(x: Any, y: Any, *, distance: bool) -> Any:
     # `tf.function` reorders S + (right - S), and a distance of 0 would become negative.
     exact = 1 - right if distance else right
     change = S - tf.stop_gradient(S)
-    return tf.stop_gradient(exact) + (-change if distance else change)
+    result = tf.stop_gradient(exact) + (-change if distance else change)
+    return tf.cast(result, promoted(x, other))

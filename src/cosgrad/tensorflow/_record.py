@@ -14,6 +14,7 @@ import tensorflow as tf
 from tensorflow.python.eager import record
 
 from cosgrad.tensorflow._arguments import plain
+from cosgrad.tensorflow._state import current, using
 
 
 def differentiable(
@@ -28,9 +29,11 @@ def differentiable(
     # The rule may be asked for while this graph's gradient is differentiated again: it must hold tensors of
     # this graph, not of those around it.
     inputs = tuple(tf.identity(t) for t in inputs)
+    forms = current()  # the gradient may be traced later, outside of the context
 
     def backward(*grads: Any) -> Any:
-        return vjp(inputs, grads)
+        with using(forms):
+            return vjp(inputs, grads)
 
     with record.stop_recording():
         outputs = compute(*inputs)

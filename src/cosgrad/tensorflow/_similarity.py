@@ -4,10 +4,10 @@ from typing import Any
 
 import tensorflow as tf
 
-from cosgrad.closed import DISTANCE, SIMILARITY, Rule
+from cosgrad.closed import BOTH, DISTANCE, SIMILARITY, Rule
 from cosgrad.spec import check_eps
 from cosgrad.tensorflow import _rules
-from cosgrad.tensorflow._arguments import Names, as_pair, as_tensor, broadcast, check_axis, plain
+from cosgrad.tensorflow._arguments import Names, as_pair, as_tensor, broadcast, check_axis, plain, promoted
 
 
 @plain
@@ -114,6 +114,8 @@ def cosine(
     shape = broadcast(names, a, b)
     axis = check_axis(axis, shape.rank)
     out = _rules.cosine(a, b, Rule(axis, check_eps(eps), what, skip_zero), names)
+    if (dtype := promoted(x, y)) != a.dtype:
+        out = tuple(tf.cast(t, dtype) for t in out) if what == BOTH else tf.cast(out, dtype)
     if not keepdims or shape.rank == 0:
         return out
     return tf.expand_dims(out, axis)

@@ -5,7 +5,7 @@ from typing import Any
 import tensorflow as tf
 
 from cosgrad import formulas
-from cosgrad.tensorflow._arguments import plain
+from cosgrad.tensorflow._arguments import as_dense, check_real, plain
 from cosgrad.tensorflow._array import OPS
 
 __all__ = ["cosine_distance"]
@@ -43,6 +43,7 @@ def cosine_distance(
     Raises:
         ValueError: There is no axis, or two; labels or predictions are None; shapes do not fit; or there is
             no such reduction.
+        TypeError: An argument is complex or of another dtype that is not real.
 
     Example:
         >>> labels, predictions = [[1.0, 4.0, 5.0], [5.0, 5.0, 7.0]], [[3.0, 2.0, 5.0], [3.0, 2.0, 7.0]]
@@ -58,9 +59,17 @@ def cosine_distance(
         if argument is None:
             raise ValueError(f"{name}=None must be a tensor")
     with tf.name_scope(scope or "cosine_distance_loss"):
-        x, y = tf.cast(labels, tf.float32), tf.cast(predictions, tf.float32)
+        x, y = _real("labels", labels), _real("predictions", predictions)
+        weights = _real("weights", weights)
         x.shape.assert_is_compatible_with(y.shape)
         losses = formulas.unit_distance(OPS, x, y, axis)
         return tf.compat.v1.losses.compute_weighted_loss(
             losses, weights, scope, loss_collection, reduction=reduction
         )
+
+
+def _real(name: str, x: Any) -> Any:
+    """Return x as float32, after a check that the cast drops no imaginary part."""
+    t = as_dense(name, x, tf.float32)
+    check_real(name, t.dtype)
+    return tf.cast(t, tf.float32)

@@ -5,6 +5,7 @@ from torch import Tensor
 
 from cosgrad import spec
 from cosgrad.spec import Face
+from cosgrad.torch._array import HAS_FLOAT64
 from cosgrad.torch._rule import is_distributed
 
 
@@ -66,7 +67,11 @@ def check_tensor(name: str, x: object) -> None:
 
 
 def promote(names: tuple[str, str], x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """Return both in their common dtype, which must be floating."""
+    """Return both in the dtype to compute in, after a check that their promoted dtype is floating.
+
+    It is the promoted dtype, but for an integer operand, whose numbers that may not hold: integers of 16 bits
+    count as float32 here, and wider ones as float64. `as_promoted` returns results to the promoted dtype.
+    """
     for name, t in zip(names, (x, y), strict=True):
         check_tensor(name, t)
         if t.dtype not in FLOATS and (t.is_complex() or t.is_floating_point() or t.is_quantized):
@@ -78,7 +83,23 @@ def promote(names: tuple[str, str], x: Tensor, y: Tensor) -> tuple[Tensor, Tenso
             dtype,
             f"floating in at least one, that is {FLOAT_NAMES}",
         )
+    for t in (x, y):
+        if (holds := _holding(t)) is not None:
+            dtype = torch.promote_types(dtype, holds)
     return x.to(dtype), y.to(dtype)
+
+
+def _holding(t: Tensor) -> torch.dtype | None:
+    """Return the float dtype that the numbers of an integer tensor need, None where any will do."""
+    if t.is_floating_point() or t.element_size() == 1:
+        return None
+    wide = t.element_size() > 2 and t.device.type in HAS_FLOAT64
+    return torch.float64 if wide else torch.float32
+
+
+def as_promoted(result: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """Return a result in the promoted dtype of the arguments."""
+    return result if x.dtype is y.dtype else result.to(torch.promote_types(x.dtype, y.dtype))
 
 
 def check_device(names: tuple[str, str], x: Tensor, y: Tensor) -> None:

@@ -11,7 +11,7 @@ from cosgrad.torch._numbers import as_tensor, symbolic
 from cosgrad.torch._rule import bound_for_onnx, subclassed
 
 _HALF = (torch.float16, torch.bfloat16)
-_HAS_FLOAT64 = ("cpu", "cuda", "meta")
+HAS_FLOAT64 = ("cpu", "cuda", "meta")
 _SERIAL = 16384  # half of what ATen sums on one thread
 _ROW = 1024
 
@@ -34,7 +34,7 @@ class TorchOps:
         """Return x in the dtype to compute in."""
         if x.dtype in _HALF:
             return x.to(torch.float32)
-        return x.to(torch.float64) if x.device.type in _HAS_FLOAT64 else x
+        return x.to(torch.float64) if x.device.type in HAS_FLOAT64 else x
 
     def cast(self, x: Tensor, like: Tensor) -> Tensor:
         """Return x in the dtype of `like`."""
@@ -76,14 +76,18 @@ class TorchOps:
         x = x.detach()
         return x.abs().amax(axis, keepdim=True) if x.shape[axis] else x.sum(axis, keepdim=True)
 
-    def power_of_two(self, m: Tensor) -> Tensor:
-        """Return the largest power of two up to m, NaN for what is not finite."""
+    def inverse_powers(self, m: Tensor) -> tuple[Tensor, Tensor]:
+        """Return two powers of two whose product times m is from 2 to 4, NaN for what is not finite."""
+        most = frexp(_limits(m.dtype)[1])[1] - 1
         if bound_for_onnx():
-            # ONNX has no frexp. Its logarithm, rounded, may say a neighbouring power, which serves as well,
-            # but not the one beyond the largest number.
-            exponent = torch.where(m > 0, m, 1).log2().floor()
-            return exponent.clamp(max=frexp(_limits(m.dtype)[1])[1] - 1).exp2() + (m - m)
-        return torch.ldexp(torch.ones_like(m), torch.frexp(m).exponent - 1) + (m - m)
+            # ONNX has no frexp. Its logarithm, rounded, may be that of a neighbouring power, which serves as
+            # well: the product times m is from 1 to 8 then.
+            exponent = (1 - torch.where(m > 0, m, 1).log2().floor()).clamp(1 - most, most)
+            half = (exponent / 2).ceil()
+            return half.exp2() + (m - m), (exponent - half).exp2() + (m - m)
+        power = (2 - torch.frexp(m).exponent).clamp(max=most)
+        one, half = torch.ones_like(m), (power + 1) >> 1
+        return torch.ldexp(one, half) + (m - m), torch.ldexp(one, power - half) + (m - m)
 
     def limits(self, x: Tensor) -> tuple[float, float]:
         """Return the machine epsilon and the largest number."""
@@ -96,7 +100,7 @@ class TorchOps:
         not. A graph for all sizes cannot ask for the size: there the order is the compiler's. A subclass has
         its own way to sum.
         """
-        dtype = torch.float64 if x.device.type in _HAS_FLOAT64 else None
+        dtype = torch.float64 if x.device.type in HAS_FLOAT64 else None
         if torch.compiler.is_compiling() or not isinstance(x.numel(), int) or subclassed(x):
             return x.sum(dtype=dtype)
         if x.numel() > _SERIAL:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from cosgrad import formulas, spec
 from cosgrad.closed import BOTH, DISTANCE
-from cosgrad.torch._arguments import FACE, check_device, check_tensor, pair
+from cosgrad.torch._arguments import FACE, as_promoted, check_device, check_tensor, pair
 from cosgrad.torch._array import OPS, served_by_onnx
 from cosgrad.torch._autocast import for_loss
 from cosgrad.torch._core import batch_shape
@@ -157,16 +157,18 @@ def _unit_distance(
     names: tuple[str, str], x: Tensor, y: Tensor, dim: int, weights: Tensor | float | None
 ) -> tuple[Tensor, Tensor | None]:
     """Return 1 - <x, y> and the weights; a row that these exclude is NaN, and 0 to every derivative."""
+    given = x, y
     x, y, axis = pair(names, x, y, dim)
     x, y = kept(x, y)
     if weights is None:
-        return formulas.unit_distance(OPS, x, y, axis).squeeze(axis), None
+        return as_promoted(formulas.unit_distance(OPS, x, y, axis).squeeze(axis), *given), None
     shape = batch_shape(x, y, axis)
     w = _weights(weights, x.new_empty(()).expand(shape))
     finite = formulas.finite(OPS, x, axis) & formulas.finite(OPS, y, axis)
     excluded = (w.expand(shape).unsqueeze(axis) == 0) & ~finite
     x, y = torch.where(excluded, 0, x), torch.where(excluded, 0, y)
-    return torch.where(excluded, float("nan"), formulas.unit_distance(OPS, x, y, axis)).squeeze(axis), w
+    D = torch.where(excluded, float("nan"), formulas.unit_distance(OPS, x, y, axis)).squeeze(axis)
+    return as_promoted(D, *given), w
 
 
 def _weights(weights: Tensor | float | None, losses: Tensor) -> Tensor:

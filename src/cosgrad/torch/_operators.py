@@ -92,6 +92,7 @@ def _gradient_fake(
     need_x: bool = True,
     need_y: bool = True,
 ) -> list[Tensor]:
+    Rule(axis, eps, what, skip_zero)  # refuses an unknown quantity while a graph is traced
     return wanted((torch.empty_like(x), torch.empty_like(y)), need_x, need_y)
 
 

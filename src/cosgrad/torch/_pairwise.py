@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cosgrad.torch._arguments import FACE, check_device, promote
+from cosgrad.torch._arguments import FACE, as_promoted, check_device, promote
 from cosgrad.torch._array import served_by_onnx
 from cosgrad.torch._autocast import for_rows
 from cosgrad.torch._rule import Function, plain, traced, transformed, without_autocast
@@ -39,7 +39,7 @@ def pairwise_cosine_similarity(x: Tensor, y: Tensor | None = None) -> Tensor:
     """
     if overrides(x, y):
         return overridden(pairwise_cosine_similarity, (x, y), x, y)
-    return _matrix(x, y, distance=False)
+    return _promoted(x, y, distance=False)
 
 
 def pairwise_cosine_distance(x: Tensor, y: Tensor | None = None) -> Tensor:
@@ -67,7 +67,12 @@ def pairwise_cosine_distance(x: Tensor, y: Tensor | None = None) -> Tensor:
     """
     if overrides(x, y):
         return overridden(pairwise_cosine_distance, (x, y), x, y)
-    return _matrix(x, y, distance=True)
+    return _promoted(x, y, distance=True)
+
+
+def _promoted(x: Tensor, y: Tensor | None, *, distance: bool) -> Tensor:
+    S = _matrix(x, y, distance=distance)
+    return S if y is None or x.dtype is y.dtype else as_promoted(S, for_rows(x), for_rows(y))
 
 
 def _matrix(x: Tensor, y: Tensor | None, *, distance: bool) -> Tensor:

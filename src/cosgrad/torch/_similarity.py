@@ -13,13 +13,14 @@ from torch.overrides import (
 )
 
 from cosgrad import formulas
-from cosgrad.closed import DISTANCE, SIMILARITY, Rule
+from cosgrad.closed import BOTH, DISTANCE, SIMILARITY, Rule
 from cosgrad.spec import size
 from cosgrad.torch import _closed, _core, _function, _normalize
 from cosgrad.torch._arguments import (
     FACE,
     FLOATS,
     DimError,
+    as_promoted,
     check_eps,
     check_tensor,
     pair,
@@ -208,13 +209,17 @@ def cosine(
         out = (_function.PlainCosine.apply if record else _core.cosine)(x1, x2, how)
         return out.unsqueeze(how.axis) if keepdim else out
     eps = check_eps(eps)
-    x, y, axis = pair(names, for_rows(x1), for_rows(x2), dim)
+    x1, x2 = for_rows(x1), for_rows(x2)
+    x, y, axis = pair(names, x1, x2, dim)
     if not traced():
         out = _function.cosine(x, y, rule(axis, eps, what, skip_zero))
     elif x.is_cpu and not symbolic(eps):
         out = getattr(OPERATORS, what)(x, y, axis, eps, skip_zero)
     else:
         out = _closed.cosine(x, y, Rule(axis, eps, what, skip_zero))
+    if x1.dtype is not x2.dtype:
+        both = what == BOTH
+        out = tuple(as_promoted(t, x1, x2) for t in out) if both else as_promoted(out, x1, x2)
     return out.unsqueeze(axis) if keepdim and (x1.dim() or x2.dim()) else out
 
 

@@ -8,7 +8,15 @@ import torch.distributed as dist
 from torch import Tensor
 
 from cosgrad.spec import check_labels
-from cosgrad.torch._arguments import FACE, FLOATS, check_device, check_tensor, promote, refuse_dtype
+from cosgrad.torch._arguments import (
+    FACE,
+    FLOATS,
+    check_device,
+    check_tensor,
+    promote,
+    refuse_dtype,
+)
+from cosgrad.torch._autocast import loss_dtype
 from cosgrad.torch._contrastive.arguments import (
     GRADIENT_SCALES,
     Arguments,
@@ -115,7 +123,7 @@ def contrastive_loss(
         options = Options(symmetric, False, *labels, ignore)
         return a, b, reciprocal_of(temperature, a), None, options
 
-    return _loss(x, checked, group, gradient_scale)
+    return _promoted(_loss(x, checked, group, gradient_scale), x, y)
 
 
 def nt_xent_loss(
@@ -220,7 +228,14 @@ def sigmoid_contrastive_loss(
         FACE.check_contrastive(tuple(a.shape), tuple(b.shape), labels=False, symmetric=False)
         return a, b, scalar("scale", scale, a), scalar("bias", bias, a), Options()
 
-    return _loss(x, checked, group, gradient_scale)
+    return _promoted(_loss(x, checked, group, gradient_scale), x, y)
+
+
+def _promoted(loss: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """Return the loss in the dtype of tensors of the promoted dtype: integers are computed in wider ones."""
+    if x.dtype is y.dtype:
+        return loss
+    return loss.to(loss_dtype(torch.promote_types(x.dtype, y.dtype), x.device.type))
 
 
 def loss_of_group(function: Callable[..., Tensor], *arguments: Any, **options: Any) -> Tensor:
