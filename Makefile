@@ -7,7 +7,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test docs site lint lint-python lint-types lint-native format sanitize arm bench package hooks clean distclean preflight
+.PHONY: help run test docs site lint lint-python lint-types lint-native lint-docs format sanitize arm bench package hooks clean distclean preflight
 
 VENV ?= .venv
 WORKERS ?= 2
@@ -35,14 +35,14 @@ run: $(VENV)/$(if $(filter-out numpy numpy$(comma)torch torch,$(FACES)),.faces,.
 test: $(VENV)/.dev  ## run the tests
 	@$(PY) -m pytest -n $(WORKERS) $(ARGS)
 
-docs: $(VENV)/.dev  ## run the examples in README.md and docs/, and follow their links
+docs: $(VENV)/.dev  ## run the examples in README.md, docs/ and the docstrings, and check their links
 	@$(PY) -m pytest -q tests/test_docs.py $(ARGS)
 
-site: $(VENV)/.site docs  ## build the documentation site in build/site, after its examples
+site: $(VENV)/.site  ## build the documentation site in build/site
 	@$(PY) docs/site/build.py build/site
 	@echo 'build/site/index.html'
 
-lint: lint-python lint-types lint-native site  ## check style, types, formatting and the documents
+lint: lint-python lint-types lint-native lint-docs site  ## check style, types, formatting and links; `make test` runs the examples
 
 lint-python: $(VENV)/.dev
 	@$(PY) -m ruff check .
@@ -55,6 +55,9 @@ lint-types: $(VENV)/.dev
 lint-native: $(VENV)/.dev
 	@$(PY) native/layers.py
 	@$(VENV)/bin/clang-format --dry-run -Werror $(CXX_FILES)
+
+lint-docs: $(VENV)/.dev
+	@$(PY) -m pytest -q tests/test_docs.py -k 'links or make'
 
 format: $(VENV)/.dev  ## rewrite the sources in the project's format
 	@$(PY) -m ruff check --fix .
