@@ -86,6 +86,18 @@ def pairs(x: Array, y: Array, eps: float) -> Iterator[tuple[str, list[Array]]]:
         yield f"{name}, gradients", gradients(a, b, c, eps, negate=True, skip_zero=True)
 
 
+def blocks(name: str, dtype: np.dtype) -> Iterator[tuple[str, list[Array]]]:
+    """Yield the results for all pairs of rows, in shapes that fill the blocks of the kernel or do not."""
+    rng = inputs.generator(SEED, "blocks", name)
+    for N, M, n in ((5, 9, 7), (70, 130, 65), (12, 4, 900), (40, 1100, 3)):
+        x, y = rng.standard_normal((N, n)), rng.standard_normal((M, n))
+        x[1] = 1.001 * y[1]
+        for what, arrays in pairs(x.astype(dtype), y.astype(dtype), 0.0):
+            yield f"{what}, {N} and {M} rows of {n}", arrays
+    x, y = rng.standard_normal((40, 5, 1, 8)).astype(dtype), rng.standard_normal((40, 1, 6, 8)).astype(dtype)
+    yield "batches of pairs, gradients", list(C.cosine_similarity_grad(x, y, eps=1.5))
+
+
 def spoilt(batch: tuple[Array, ...]) -> tuple[Array, ...]:
     """Return the batch with zero rows, and with NaN and infinity in each operand."""
     x, y, g, u, v = (a.copy() for a in batch)
@@ -115,6 +127,8 @@ def results() -> Iterator[tuple[str, list[Array]]]:
             *pairs(many[0], many[1, :300], 0.0),
         ):
             yield f"{what}, {name}, many rows", arrays
+        for what, arrays in blocks(name, dtype):
+            yield f"{what}, {name}", arrays
         long = inputs.long(SEED, 100_000, name)
         batch = tuple(getattr(long, k).astype(dtype) for k in "xyguv")
         for what, arrays in (*rows(*batch, 0.0), *pairs(*batch[:2], 0.0)):
