@@ -1,5 +1,7 @@
 """What all tests share: a seed that a failure shows, and NumPy's name of every dtype."""
 
+import os
+
 import ml_dtypes
 import numpy as np
 import pytest
@@ -10,12 +12,31 @@ DTYPES = {
     "float32": np.dtype(np.float32),
     "float64": np.dtype(np.float64),
 }
+SEED = "COSGRAD_TEST_SEED"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Choose the seed. The environment hands it on to the workers and to the tests' own processes."""
+    value = os.environ.get(SEED, "20261121")
+    if value == "random":
+        value = str(np.random.SeedSequence().generate_state(1)[0])
+    if not value.isdecimal():
+        raise pytest.UsageError(f"{SEED}={value} must be a number of at least 0, or random")
+    os.environ[SEED] = value
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how to run the failed tests again with the same random numbers."""
+    failed = terminalreporter.getreports("failed") + terminalreporter.getreports("error")
+    if failed:
+        names = " ".join(f"'{report.nodeid}'" for report in failed[:3])
+        terminalreporter.write_line(f"run again with the same seed: {SEED}={os.environ[SEED]} pytest {names}")
 
 
 @pytest.fixture
 def seed() -> int:
-    value = 20261121
-    print(f"seed {value}")
+    value = int(os.environ[SEED])
+    print(f"{SEED}={value}")
     return value
 
 

@@ -58,8 +58,13 @@ def test_values(batch, arrays, slack):
     assert np.all(excess[angle > 1e-2] <= 0)
 
 
-@pytest.mark.parametrize("batch", [2, 17], indirect=True)
-@pytest.mark.parametrize("what", [SIMILARITY, DISTANCE])
+@pytest.mark.parametrize(
+    ("batch", "dtype_name", "what"),
+    # XLA compiles each of these. The sign of a distance is the same code in every dtype and length.
+    [(17, name, SIMILARITY) for name in ("float16", "bfloat16", "float32", "float64")]
+    + [(2, "float32", SIMILARITY), (17, "float32", DISTANCE)],
+    indirect=["batch", "dtype_name"],
+)
 def test_derivatives(batch, arrays, slack, what):
     """Nothing is worse than the plain formula in the dtype itself."""
     x, y, u, v, g = arrays
@@ -130,7 +135,7 @@ def test_rows_that_are_not_finite(skip_zero, rng):
     assert (gx[2] == 0).all()
 
 
-@pytest.mark.parametrize("batch", [2, 17], indirect=True)
+@pytest.mark.parametrize("batch", [17], indirect=True)
 def test_unit_vectors(batch, arrays, slack):
     x, _, u, *_ = arrays
     eps = float(jnp.finfo(x.dtype).eps)

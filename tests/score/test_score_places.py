@@ -220,13 +220,13 @@ def failing(error):
 
 @pytest.mark.parametrize(
     ("error", "code"),
-    [(SourceError("x.npy is broken"), 2), (KeyboardInterrupt(), 130), (MemoryError(), None)],
+    [(SourceError("x.npy is broken"), 2), (KeyboardInterrupt(), 130), (MemoryError("no room"), None)],
 )
 def test_a_job_that_fails_before_its_first_part_leaves_nothing(error, code, monkeypatch):
     with monkeypatch.context() as broken:
         broken.setattr(job.Worker, "compute", failing(error))
         if code is None:
-            with pytest.raises(MemoryError):
+            with pytest.raises(MemoryError, match="no room"):
                 score()
         else:
             assert score() == code

@@ -1,6 +1,7 @@
 """Shapes that are not known while tracing, XLA, saved models, threads."""
 
 import os
+import re
 import subprocess
 import sys
 
@@ -95,12 +96,10 @@ def test_the_operations_know_ranks_without_python(rng):
 )
 def test_the_run_says_what_tracing_could_not(x, y, axis, message):
     function = traced(lambda x, y: C.cosine_similarity(x, y, axis=axis), (None, None))
-    with pytest.raises(tf.errors.InvalidArgumentError) as error:
+    with pytest.raises(tf.errors.InvalidArgumentError, match=re.escape(message)):
         function(tf.ones(x), tf.ones(y))
-    assert message in str(error.value)
-    with pytest.raises(ValueError) as eager:  # noqa: PT011
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         C.cosine_similarity(tf.ones(x), tf.ones(y), axis=axis)
-    assert str(eager.value) == message
 
 
 def test_the_run_calls_arguments_by_their_names():
@@ -132,7 +131,7 @@ def test_losses_of_unknown_shapes(shapes, rng):
 
 def test_weights_of_unknown_shape_do_not_enlarge():
     loss = traced(lambda x, w: C.cosine_distance_loss(x, x, weights=w), (None, None))
-    with pytest.raises(tf.errors.InvalidArgumentError):
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"broadcast tensor of shape \[2\] to .* \[1\]"):
         loss(tf.ones((1, 3)), tf.ones(2))
 
 

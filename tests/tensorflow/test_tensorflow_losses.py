@@ -242,20 +242,20 @@ def test_tensorflow_1s_collections(function):
 
 @pytest.mark.parametrize("function", [C.compat.cosine_distance, TF1.cosine_distance])
 @pytest.mark.parametrize(
-    "arguments",
+    ("arguments", "message"),
     [
-        {},
-        {"axis": 1, "dim": 1},
-        {"axis": 1, "reduction": "mean"},
-        {"axis": 1, "weights": [1.0, 2.0, 3.0]},
-        {"axis": 1, "weights": None},
-        {"axis": 1, "labels": None},
-        {"axis": 1, "labels": [[1.0]]},
+        ({}, "axis"),
+        ({"axis": 1, "dim": 1}, "axis.*dim|dim.*axis"),
+        ({"axis": 1, "reduction": "mean"}, "Invalid Reduction Key mean"),
+        ({"axis": 1, "weights": [1.0, 2.0, 3.0]}, "weights can not be broadcast to values"),
+        ({"axis": 1, "weights": None}, "Attempt to convert a value .None."),
+        ({"axis": 1, "labels": None}, "labels"),
+        ({"axis": 1, "labels": [[1.0]]}, r"Shapes \(.*\) and \(.*\) are incompatible"),
     ],
     ids=str,
 )
-def test_tensorflow_1s_errors(function, arguments):
-    with pytest.raises(ValueError):  # noqa: PT011
+def test_tensorflow_1s_errors(function, arguments, message):
+    with pytest.raises(ValueError, match=message):
         function(**{"labels": tf.ones((2, 3)), "predictions": tf.ones((2, 3)), **arguments})
 
 

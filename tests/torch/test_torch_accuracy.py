@@ -1,17 +1,18 @@
-"""Values and derivatives of every order against the oracle, on inputs chosen to hurt."""
+"""Values and derivatives on inputs chosen to hurt: the bits of NumPy, or else the oracle."""
 
+import functools
 from itertools import chain
 
+import numpy as np
 import pytest
 import torch
 from torch.autograd import forward_ad
 from torch.func import jvp
 from torch_cases import check, tensor
 
+import cosgrad.numpy as N
 import cosgrad.torch as C
 from cosgrad.verify import bounds, inputs, oracle
-
-ZERO, ONE = oracle.mp.mpf(0), oracle.mp.mpf(1)
 
 
 @pytest.fixture(params=list(inputs.FAMILIES))
@@ -29,49 +30,45 @@ def ordinary(request, dtype_name, seed):
     return inputs.ordinary(seed, request.param, dtype_name)
 
 
-@pytest.fixture
-def pair(batch, torch_dtype):
-    return tensor(batch.x, torch_dtype, grad=True), tensor(batch.y, torch_dtype, grad=True)
+@pytest.fixture(params=(1, 2, 3, 15, 16, 17, 100, 768))
+def hard(request, dtype_name, seed):
+    """Every family of one length, as one batch."""
+    return inputs.together(inputs.hard(seed, request.param, dtype_name))[0]
 
 
-@pytest.fixture(params=["similarity", "distance"])
-def what(request):
-    return request.param
+def same(got, expected):
+    """Compare all bits, but for which NaN it is."""
+    wide = got.detach().double().numpy()
+    np.testing.assert_array_equal(wide, np.asarray(expected, np.float64))
+    np.testing.assert_array_equal(
+        np.signbit(wide) & ~np.isnan(wide), np.signbit(expected) & ~np.isnan(expected)
+    )
 
 
-def test_value(batch, pair, what):
-    with torch.no_grad():
-        got = getattr(C, f"cosine_{what}")(*pair, eps=0.0)
-    true = batch.similarities if what == "similarity" else batch.distances
-    check(batch, got, true, [ONE] * len(batch), getattr(bounds, what)(batch.dtype, batch.n))
-
-
-def test_gradient(batch, pair, what, torch_dtype):
-    sign = 1 if what == "similarity" else -1
-    g = sign * tensor(batch.g, torch_dtype)
-    got = torch.autograd.grad(getattr(C, f"cosine_{what}")(*pair, eps=0.0), pair, g)
-    truth, bound = batch.gradients, bounds.gradient(batch.dtype, batch.n)
-    check(batch, got[0], truth.true[0], truth.scale[0], bound)
-    check(batch, got[1], truth.true[1], truth.scale[1], bound)
-
-
-def test_gradient_that_can_be_differentiated_is_the_same(batch, pair, torch_dtype):
-    g = tensor(batch.g, torch_dtype)
-    S = C.cosine_similarity(*pair, eps=0.0)
-    plain = torch.autograd.grad(S, pair, g, retain_graph=True)
-    recorded = torch.autograd.grad(S, pair, g, create_graph=True)
-    torch.testing.assert_close(recorded, plain, rtol=0, atol=0, equal_nan=True)
-
-
-def test_total_derivative(batch, torch_dtype):
-    x, y, u, v = (tensor(a, torch_dtype) for a in (batch.x, batch.y, batch.u, batch.v))
-    S, J = jvp(lambda x, y: C.cosine_similarity(x, y, eps=0.0), (x, y), (u, v))
-    true, scale = batch.totals
-    check(batch, J, true, scale, bounds.total_derivative(batch.dtype, batch.n))
-    with forward_ad.dual_level():
-        D = C.cosine_distance(forward_ad.make_dual(x, u), forward_ad.make_dual(y, v), eps=0.0)
-        torch.testing.assert_close(forward_ad.unpack_dual(D).tangent, -J, rtol=0, atol=0, equal_nan=True)
-    assert torch.equal(S, C.cosine_similarity(x, y, eps=0.0))
+def test_values_and_derivatives_have_the_bits_of_numpy(hard, torch_dtype, dtype):
+    """NumPy's are compared with the oracle, on the same batches, in tests/numpy/test_accuracy.py."""
+    arrays = [getattr(hard, k).astype(dtype) for k in "xyguv"]
+    x, y, g, u, v = (tensor(getattr(hard, k), torch_dtype) for k in "xyguv")
+    pair = x.clone().requires_grad_(), y.clone().requires_grad_()
+    gradients = N.cosine_similarity_grad(*arrays[:3])
+    J = N.cosine_similarity_jvp(*arrays[:2], *arrays[3:])
+    for name, sign in (("cosine_similarity", 1), ("cosine_distance", -1)):
+        f = functools.partial(getattr(C, name), eps=0.0)
+        with torch.no_grad():
+            same(f(*pair), getattr(N, name)(*arrays[:2]))
+        value = f(*pair)
+        same(value, getattr(N, name)(*arrays[:2]))
+        for recorded in (False, True):
+            got = torch.autograd.grad(value, pair, sign * g, retain_graph=True, create_graph=recorded)
+            for a, b in zip(got, gradients, strict=True):
+                same(a, b)
+        with forward_ad.dual_level():
+            dual = f(forward_ad.make_dual(x, u), forward_ad.make_dual(y, v))
+            same(sign * forward_ad.unpack_dual(dual).tangent, J)
+        S, tangent = jvp(f, (x, y), (u, v))
+        same(S, getattr(N, name)(*arrays[:2]))
+        same(sign * tangent, J)
+    same(C.normalize(x, eps=0.0), N.normalize(arrays[0]))
 
 
 def test_hessian_product(ordinary, torch_dtype):
@@ -85,20 +82,10 @@ def test_hessian_product(ordinary, torch_dtype):
     check(ordinary, got[1], truth.true[1], truth.scale[1], bound)
 
 
-def test_unit_vectors(batch, pair):
-    true = oracle_rows(batch, oracle.normalize)
-    got = C.normalize(pair[0], eps=0.0)
-    check(batch, got, true, [ZERO] * len(true), bounds.unit_vector(batch.dtype, batch.n))
-
-
-def test_gradient_of_unit_vectors(batch, pair, torch_dtype):
-    x, u = pair[0], tensor(batch.u, torch_dtype)
+def test_gradient_of_unit_vectors(batch, torch_dtype):
+    x, u = tensor(batch.x, torch_dtype, grad=True), tensor(batch.u, torch_dtype)
     got = torch.autograd.grad(C.normalize(x, eps=0.0), x, u)[0]
     rows = list(zip(batch.x, batch.u, strict=True))
     true = list(chain(*(oracle.normalize_vjp(a, b) for a, b in rows)))
     scale = list(chain(*(oracle.normalize_vjp_scale(a, b) for a, b in rows)))
     check(batch, got, true, scale, bounds.gradient(batch.dtype, batch.n))
-
-
-def oracle_rows(batch, function):
-    return list(chain(*(function(row) for row in batch.x)))
