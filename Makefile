@@ -2,7 +2,7 @@
 #
 #   PYTHON   the interpreter of a new .venv    (default: the first Python >= 3.11 that is found)
 #   WORKERS  how many processes run the tests  (default: 2)
-#   FACES    which faces `make run` verifies      (default: numpy,torch; all: JAX, TensorFlow and Keras too)
+#   FRAMEWORKS  the frameworks that `make run` verifies  (default: numpy,torch; all: JAX, TensorFlow and Keras too)
 #   ARGS     more arguments for verify, pytest or the benchmarks: make test ARGS="-k range -x"
 
 .DEFAULT_GOAL := help
@@ -11,7 +11,7 @@
 
 VENV ?= .venv
 WORKERS ?= 2
-FACES ?= numpy,torch
+FRAMEWORKS ?= numpy,torch
 ARGS ?=
 
 PY := $(VENV)/bin/python
@@ -31,8 +31,8 @@ help:  ## list the tasks
 
 # Tasks -------------------------------------------------------------------------------------------------------------
 
-run: $(VENV)/$(if $(filter-out numpy numpy$(comma)torch torch,$(FACES)),.faces,.cosgrad)  ## install the package and verify it: FACES=all with every framework
-	@$(VENV)/bin/cosgrad verify --faces $(FACES) $(ARGS)
+run: $(VENV)/$(if $(filter-out numpy numpy$(comma)torch torch,$(FRAMEWORKS)),.frontends,.cosgrad)  ## install the package and verify it: FRAMEWORKS=all with every framework
+	@$(VENV)/bin/cosgrad verify --frameworks $(FRAMEWORKS) $(ARGS)
 
 test: $(VENV)/.dev  ## run the tests
 	@$(PY) -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
@@ -132,19 +132,19 @@ $(VENV)/.build: constraints.txt pyproject.toml | $(VENV)/.created
 	@touch $@
 
 $(VENV)/.cosgrad: $(NATIVE) $(VENV)/.build
-	@echo 'building and installing cosgrad with its PyTorch face (PyTorch is large: the first time takes minutes)'
+	@echo 'building and installing cosgrad with its PyTorch frontend (PyTorch is large: the first time takes minutes)'
 	@PATH="$(abspath $(VENV)/bin):$$PATH" $(INSTALL) --no-build-isolation \
 	  --config-settings cmake.define.COSGRAD_WARNINGS_AS_ERRORS=ON --editable '.[torch]'
 	@touch $@
 
 # TensorFlow for the CPU alone is half as large where it exists; the published requirement leaves the choice.
-$(VENV)/.faces: $(VENV)/.cosgrad
+$(VENV)/.frontends: $(VENV)/.cosgrad
 	@echo 'installing JAX, TensorFlow and Keras'
 	@$(INSTALL) $(call requires,project optional-dependencies jax) $(call requires,project optional-dependencies keras)
 	@$(INSTALL) tensorflow-cpu || $(INSTALL) $(call requires,project optional-dependencies tensorflow)
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.faces
+$(VENV)/.dev: $(VENV)/.frontends
 	@echo 'installing the development tools'
 	@$(INSTALL) $(call requires,project optional-dependencies dev) $(call requires,project optional-dependencies examples)
 	@touch $@
@@ -154,7 +154,7 @@ $(VENV)/.site: $(VENV)/.dev
 	@$(INSTALL) $(call requires,project optional-dependencies docs)
 	@touch $@
 
-$(VENV)/.bench: $(VENV)/.faces
+$(VENV)/.bench: $(VENV)/.frontends
 	@echo 'installing the rivals of the benchmarks'
 	@$(INSTALL) $(call requires,project optional-dependencies bench) \
 	  || echo 'not every rival could be installed: its rows will say so'

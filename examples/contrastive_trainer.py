@@ -1,4 +1,4 @@
-"""The two towers in Hugging Face's Trainer, in bfloat16: `python examples/contrastive_trainer.py`."""
+"""The two towers in Hugging Frontend's Trainer, in bfloat16: `python examples/contrastive_trainer.py`."""
 
 import argparse
 import tempfile

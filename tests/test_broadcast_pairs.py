@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from faces import FACES
+from frontends import FRAMEWORKS
 
 import cosgrad.numpy as C
 from cosgrad.verify import bounds
@@ -294,11 +294,11 @@ def test_gradients_of_zero_rows_are_zero_without_eps(dtype, rng):
     same(np.delete(gy, 5, 1), np.delete(rest, 5, 1))
 
 
-@pytest.mark.parametrize("name", [name for name in FACES if name != "numpy"])
-def test_the_same_bits_in_every_face(name, dtype, rng):
-    face, numpy = FACES[name](), FACES["numpy"]()
+@pytest.mark.parametrize("name", [name for name in FRAMEWORKS if name != "numpy"])
+def test_the_same_bits_in_every_frontend(name, dtype, rng):
+    frontend, numpy = FRAMEWORKS[name](), FRAMEWORKS["numpy"]()
     x, y, g = (rng.standard_normal(s).astype(dtype) for s in ((2, 9, 1, 33), (1, 1, 70, 33), (2, 9, 70)))
-    same(*(f.value("cosine_distance", x, y, -1, 0.0, False) for f in (face, numpy)))
-    got, want = (f.gradients("cosine_distance", x, y, g, -1, 0.0) for f in (face, numpy))
+    same(*(f.value("cosine_distance", x, y, -1, 0.0, False) for f in (frontend, numpy)))
+    got, want = (f.gradients("cosine_distance", x, y, g, -1, 0.0) for f in (frontend, numpy))
     same(got[0], want[0])
     same(got[1], want[1])

@@ -5,11 +5,11 @@ import sys
 
 import numpy as np
 import pytest
-from faces import FACES, Numpy
+from frontends import FRAMEWORKS, Numpy
 
 import cosgrad
 
-OTHERS = [name for name in FACES if name != "numpy"]
+OTHERS = [name for name in FRAMEWORKS if name != "numpy"]
 FRAMEWORKS = ("torch", "jax", "tensorflow", "keras")
 
 
@@ -23,44 +23,44 @@ def test_importing_cosgrad_imports_no_framework():
 
 
 @pytest.fixture(params=OTHERS)
-def face(request: pytest.FixtureRequest) -> Numpy:
-    return FACES[request.param]()
+def frontend(request: pytest.FixtureRequest) -> Numpy:
+    return FRAMEWORKS[request.param]()
 
 
 @pytest.mark.parametrize("name", ["cosine_similarity", "cosine_distance"])
-def test_arrays_go_to_their_framework_with_the_same_defaults(name, face):
+def test_arrays_go_to_their_framework_with_the_same_defaults(name, frontend):
     x, y = np.array([[1.0, 2.0], [0.0, 0.0]], np.float32), np.array([[2.0, 1.0], [1.0, 0.0]], np.float32)
     x[0] *= 1e-25  # an eps of 1e-8 would see zero
-    a, b = face.tensor(x), face.tensor(y)
+    a, b = frontend.tensor(x), frontend.tensor(y)
     function = getattr(cosgrad, name)
     assert isinstance(function(a, b), type(a))
-    np.testing.assert_array_equal(face.numpy(function(a, b)), function(x, y))
-    np.testing.assert_array_equal(face.numpy(function(a, b, axis=0)), function(x, y, axis=0))
+    np.testing.assert_array_equal(frontend.numpy(function(a, b)), function(x, y))
+    np.testing.assert_array_equal(frontend.numpy(function(a, b, axis=0)), function(x, y, axis=0))
     assert function(a, b, keepdims=True).shape == (2, 1)
 
 
-def test_the_other_functions_go_there_too(face):
+def test_the_other_functions_go_there_too(frontend):
     x, y = np.array([[1.0, 2.0]], np.float32), np.array([[2.0, 1.0]], np.float32)
-    a, b = face.tensor(x), face.tensor(y)
-    np.testing.assert_array_equal(face.numpy(cosgrad.normalize(a)), cosgrad.normalize(x))
+    a, b = frontend.tensor(x), frontend.tensor(y)
+    np.testing.assert_array_equal(frontend.numpy(cosgrad.normalize(a)), cosgrad.normalize(x))
     assert cosgrad.cosine_distance_loss(a, b) == cosgrad.cosine_distance_loss(x, y)
-    target = face.tensor(np.array([-1]))
+    target = frontend.tensor(np.array([-1]))
     assert cosgrad.cosine_embedding_loss(a, b, target) == cosgrad.cosine_embedding_loss(x, y, [-1])
 
 
-@pytest.mark.parametrize("face", ["torch", "jax"], indirect=True)
-def test_the_contrastive_losses_go_to_the_faces_that_have_them(face, rng):
-    x, y = (face.tensor(a) for a in rng.standard_normal((2, 4, 3)).astype(np.float32))
+@pytest.mark.parametrize("frontend", ["torch", "jax"], indirect=True)
+def test_the_contrastive_losses_go_to_the_frontends_that_have_them(frontend, rng):
+    x, y = (frontend.tensor(a) for a in rng.standard_normal((2, 4, 3)).astype(np.float32))
     for name, arguments, options in (
         ("contrastive_loss", (x, y), {"temperature": 0.3, "symmetric": False}),
         ("nt_xent_loss", (x,), {"temperature": 0.3}),
         ("sigmoid_contrastive_loss", (x, y), {"scale": 3.0, "bias": -1.0}),
     ):
-        own = getattr(face.face, name)(*arguments, **options)
+        own = getattr(frontend.frontend, name)(*arguments, **options)
         assert getattr(cosgrad, name)(*arguments, **options) == own
 
 
-def test_a_face_without_contrastive_losses_is_named(rng):
+def test_a_frontend_without_contrastive_losses_is_named(rng):
     x = rng.standard_normal((4, 3))
     with pytest.raises(TypeError, match="x, y of numpy: contrastive_loss takes arrays of torch or jax"):
         cosgrad.contrastive_loss(x, x)
@@ -118,7 +118,7 @@ def test_a_framework_that_is_too_old_is_named(name, module, old, needed):
     assert f"cosgrad.{name} needs {needed} or newer, and {old} is installed" in run.stdout
 
 
-def test_what_is_no_array_is_named_by_the_face_of_the_other():
+def test_what_is_no_array_is_named_by_the_frontend_of_the_other():
     torch = pytest.importorskip("torch")
     with pytest.raises(TypeError, match="x2 is NoneType, must be a tensor"):
         cosgrad.cosine_similarity(torch.ones(2), None)

@@ -73,22 +73,22 @@ def test_make_knows_the_tasks_that_are_named(page: Path) -> None:
     assert named <= tasks, f"make has no task {named - tasks}"
 
 
-FACES = ("numpy", "torch", "jax", "tensorflow", "keras")
+FRAMEWORKS = ("numpy", "torch", "jax", "tensorflow", "keras")
 
 
 def with_examples(part: str) -> list[str]:
-    """Return the modules of a face, or those of none, whose docstrings have examples."""
+    """Return the modules of a frontend, or those of none, whose docstrings have examples."""
     source = ROOT / "src" / "cosgrad"
     paths = source.rglob("*.py") if part == "none" else (source / part).rglob("*.py")
     names = []
     for path in sorted(paths):
         within = path.relative_to(source.parent).with_suffix("").parts
-        if ">>>" in path.read_text() and not (part == "none" and within[1] in FACES):
+        if ">>>" in path.read_text() and not (part == "none" and within[1] in FRAMEWORKS):
             names.append(".".join(within).removesuffix(".__init__"))
     return names
 
 
-@pytest.mark.parametrize("part", ["none", *FACES])
+@pytest.mark.parametrize("part", ["none", *FRAMEWORKS])
 def test_examples_of_the_docstrings_print_what_they_say(part: str) -> None:
     if part != "none":
         pytest.importorskip(part)

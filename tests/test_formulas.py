@@ -1,4 +1,4 @@
-"""The closed forms, over every face's operations, held to what they promise where there is no kernel."""
+"""The closed forms, over every frontend's operations, held to what they promise where there is no kernel."""
 
 import math
 
@@ -33,7 +33,7 @@ class Torch:
 
     @property
     def ops(self):
-        from cosgrad.torch._array import OPS
+        from cosgrad.torch._ops import OPS
 
         return OPS
 
@@ -49,7 +49,7 @@ class Narrow(Torch):
 
     @property
     def ops(self):
-        from cosgrad.torch._array import TorchOps
+        from cosgrad.torch._ops import TorchOps
 
         class Ops(TorchOps):
             def widen(self, x):
@@ -58,12 +58,12 @@ class Narrow(Torch):
         return Ops()
 
 
-FACES = {"numpy": Numpy(), "torch": Torch(), "narrow": Narrow()}
+FRAMEWORKS = {"numpy": Numpy(), "torch": Torch(), "narrow": Narrow()}
 
 
-@pytest.fixture(params=list(FACES))
-def face(request):
-    return FACES[request.param]
+@pytest.fixture(params=list(FRAMEWORKS))
+def frontend(request):
+    return FRAMEWORKS[request.param]
 
 
 @pytest.fixture(params=[2, 3, 16, 100, 4096])
@@ -72,70 +72,70 @@ def batch(request, dtype_name, seed):
 
 
 @pytest.fixture
-def xy(face, batch, dtype):
-    return face.array(batch.x, dtype), face.array(batch.y, dtype)
+def xy(frontend, batch, dtype):
+    return frontend.array(batch.x, dtype), frontend.array(batch.y, dtype)
 
 
-def column(face, a, dtype):
-    return face.array(a[:, None], dtype)
+def column(frontend, a, dtype):
+    return frontend.array(a[:, None], dtype)
 
 
-def test_similarity(face, batch, xy):
+def test_similarity(frontend, batch, xy):
     """Within 8 ulp and 2^-20."""
-    S = face.numbers(formulas.similarity(face.ops, *xy, 1, 0.0))[:, 0]
+    S = frontend.numbers(formulas.similarity(frontend.ops, *xy, 1, 0.0))[:, 0]
     true = np.array([float(t) for t in batch.similarities])
     ulp = 2 * FORMATS[batch.dtype].unit
     assert np.all(np.abs(S - true) <= 8 * ulp * np.abs(true) + 2.0**-20), f"seed {batch.seed}"
 
 
-def test_distance(face, batch, xy):
+def test_distance(frontend, batch, xy):
     """Within 2^-22 over the angle, relative, and the rounding to the dtype; without float64, twice that.
 
     In float32 alone every arrangement of the sums that was tried exceeds 2^-22 by up to a half near 1.1 rad.
     """
-    D = face.numbers(formulas.distance(face.ops, *xy, 1, 0.0))[:, 0]
+    D = frontend.numbers(formulas.distance(frontend.ops, *xy, 1, 0.0))[:, 0]
     true = np.array([float(t) for t in batch.distances])
     angle = np.array([float(p.angle) for p in batch.pairs])
     f = FORMATS[batch.dtype]
     rounding = f.unit if f.digits < 24 else 0.0
-    slack = 2 if isinstance(face, Narrow) else 1
+    slack = 2 if isinstance(frontend, Narrow) else 1
     ordinary = angle > 1e-2
     excess = np.abs(D - true) - true * (slack * 2.0**-22 / angle + rounding) - f.least / 2
     assert np.all(excess[ordinary] <= 0), f"seed {batch.seed}"
 
 
 @pytest.mark.parametrize("batch", [2, 3, 16, 100], indirect=True)
-def test_derivatives(face, batch, xy, dtype):
+def test_derivatives(frontend, batch, xy, dtype):
     """Nothing is worse than the plain formula in the dtype itself."""
-    g, u, v = column(face, batch.g, dtype), face.array(batch.u, dtype), face.array(batch.v, dtype)
+    g, u, v = column(frontend, batch.g, dtype), frontend.array(batch.u, dtype), frontend.array(batch.v, dtype)
     bound = bounds.textbook(batch.dtype, batch.n)
     rows = [
-        (formulas.gradient(face.ops, *xy, g, 1, 0.0), batch.gradients),
-        (formulas.hessian_product(face.ops, *xy, u, v, g, 1, 0.0), batch.hessians),
+        (formulas.gradient(frontend.ops, *xy, g, 1, 0.0), batch.gradients),
+        (formulas.hessian_product(frontend.ops, *xy, u, v, g, 1, 0.0), batch.hessians),
     ]
-    J = formulas.total_derivative(face.ops, *xy, u, v, 1, 0.0)
+    J = formulas.total_derivative(frontend.ops, *xy, u, v, 1, 0.0)
     pairs = [(got[k], truth.true[k], truth.scale[k]) for got, truth in rows for k in (0, 1)]
-    ratios = [excess(face, batch, *p, bound) for p in (*pairs, (J, *batch.totals))]
+    ratios = [excess(frontend, batch, *p, bound) for p in (*pairs, (J, *batch.totals))]
     assert max(ratios) <= 1, f"{ratios}, seed {batch.seed}"
 
 
-def excess(face, batch, got, true, scale, bound):
-    measured = errors(face.numbers(got).ravel(), true, batch.dtype)
+def excess(frontend, batch, got, true, scale, bound):
+    measured = errors(frontend.numbers(got).ravel(), true, batch.dtype)
     return float(np.max(measured.ulp / bound.allowed(measured.in_ulp(scale))))
 
 
 @pytest.fixture
-def rows(face, dtype, seed):
+def rows(frontend, dtype, seed):
     rng = np.random.default_rng(seed)
     x, y = rng.integers(-5, 6, (2, 200, 17)) * 2.0 ** rng.integers(-8, 8, (2, 200, 1))
-    return face.array(x, dtype), face.array(y, dtype)
+    return frontend.array(x, dtype), frontend.array(y, dtype)
 
 
-def test_range(face, rows):
+def test_range(frontend, rows):
     """|S| <= 1 and 0 <= D <= 2; S = 1 and D = 0 for parallel vectors, exactly."""
     x, y = rows
-    similarity = lambda x, y: face.numbers(formulas.similarity(face.ops, x, y, 1, 0.0))  # noqa: E731
-    distance = lambda x, y: face.numbers(formulas.distance(face.ops, x, y, 1, 0.0))  # noqa: E731
+    similarity = lambda x, y: frontend.numbers(formulas.similarity(frontend.ops, x, y, 1, 0.0))  # noqa: E731
+    distance = lambda x, y: frontend.numbers(formulas.distance(frontend.ops, x, y, 1, 0.0))  # noqa: E731
     assert np.all(np.abs(similarity(x, y)) <= 1)
     assert np.all((distance(x, y) >= 0) & (distance(x, y) <= 2))
     assert np.all(similarity(x, 3 * x) == 1)
@@ -149,47 +149,47 @@ def test_range(face, rows):
 
 @pytest.mark.parametrize("eps", [0.0, 1e-2])
 @np.errstate(invalid="ignore")
-def test_zero_and_non_finite_rows(face, dtype, eps):
-    x = face.array([[0, 0], [0, 0], [np.nan, 0], [np.inf, 1], [1, 2]], dtype)
-    y = face.array([[0, 0], [3, 4], [0, 0], [1, 2], [0, -np.inf]], dtype)
-    S = face.numbers(formulas.similarity(face.ops, x, y, 1, eps))[:, 0]
-    D = face.numbers(formulas.distance(face.ops, x, y, 1, eps))[:, 0]
-    one = face.array(np.ones((5, 1)), dtype)
-    gx, gy = (face.numbers(t) for t in formulas.gradient(face.ops, x, y, one, 1, eps))
+def test_zero_and_non_finite_rows(frontend, dtype, eps):
+    x = frontend.array([[0, 0], [0, 0], [np.nan, 0], [np.inf, 1], [1, 2]], dtype)
+    y = frontend.array([[0, 0], [3, 4], [0, 0], [1, 2], [0, -np.inf]], dtype)
+    S = frontend.numbers(formulas.similarity(frontend.ops, x, y, 1, eps))[:, 0]
+    D = frontend.numbers(formulas.distance(frontend.ops, x, y, 1, eps))[:, 0]
+    one = frontend.array(np.ones((5, 1)), dtype)
+    gx, gy = (frontend.numbers(t) for t in formulas.gradient(frontend.ops, x, y, one, 1, eps))
     np.testing.assert_array_equal(S, [0, 0, math.nan, math.nan, math.nan])
     np.testing.assert_array_equal(D, [1, 1, math.nan, math.nan, math.nan])
     assert np.all(np.isnan(gx[2:]) & np.isnan(gy[2:]))
     expected = np.array([[0, 0], [0.6, 0.8]]) / eps if eps else np.zeros((2, 2))
     np.testing.assert_allclose(gx[:2], expected, rtol=2.0**-7 if eps else 0)
     assert np.all(gy[:2] == 0)
-    h = formulas.hessian_product(face.ops, x, y, x * 0 + 1, y * 0 + 1, one, 1, eps)
-    assert np.all(np.isfinite(face.numbers(h[0])[:2]))
-    n = face.numbers(formulas.normalize(face.ops, x, 1, eps))
+    h = formulas.hessian_product(frontend.ops, x, y, x * 0 + 1, y * 0 + 1, one, 1, eps)
+    assert np.all(np.isfinite(frontend.numbers(h[0])[:2]))
+    n = frontend.numbers(formulas.normalize(frontend.ops, x, 1, eps))
     np.testing.assert_array_equal(n[:2], 0)
     assert np.all(np.isnan(n[2:4]))
 
 
 @pytest.mark.parametrize("scale", ["least", "largest"])
-def test_extreme_scales(face, dtype, dtype_name, scale):
+def test_extreme_scales(frontend, dtype, dtype_name, scale):
     f = FORMATS[dtype_name]
     size = f.least if scale == "least" else math.ldexp(1.0, f.emax)
-    x, y = face.array([[size, size]], dtype), face.array([[size, 0]], dtype)
-    S = face.numbers(formulas.similarity(face.ops, x, y, 1, 0.0))
-    D = face.numbers(formulas.distance(face.ops, x, y, 1, 0.0))
+    x, y = frontend.array([[size, size]], dtype), frontend.array([[size, 0]], dtype)
+    S = frontend.numbers(formulas.similarity(frontend.ops, x, y, 1, 0.0))
+    D = frontend.numbers(formulas.distance(frontend.ops, x, y, 1, 0.0))
     np.testing.assert_allclose(S, math.sqrt(0.5), rtol=2.0**-8)
     np.testing.assert_allclose(D, 1 - math.sqrt(0.5), rtol=2.0**-7)
 
 
 @pytest.mark.parametrize("n", ranges.LENGTHS)
-def test_both_ends_of_the_range(face, dtype, dtype_name, n):
+def test_both_ends_of_the_range(frontend, dtype, dtype_name, n):
     """Components from the least to the largest number, norms beyond that; in every closed form."""
-    check_range(face.ops, face, dtype, dtype_name, n)
+    check_range(frontend.ops, frontend, dtype, dtype_name, n)
 
 
 @np.errstate(over="ignore", invalid="ignore")  # in the gradient of y, which may leave the range
-def check_range(ops, face, dtype, dtype_name, n):
+def check_range(ops, frontend, dtype, dtype_name, n):
     rows = ranges.rows(dtype_name, n)
-    x, y, g, u, v = (face.array(t, dtype) for t in (rows.x, rows.y, rows.g, rows.u, rows.v))
+    x, y, g, u, v = (frontend.array(t, dtype) for t in (rows.x, rows.y, rows.g, rows.u, rows.v))
     got = {
         "S": formulas.similarity(ops, x, y, 1, 0.0),
         "D": formulas.distance(ops, x, y, 1, 0.0),
@@ -198,32 +198,32 @@ def check_range(ops, face, dtype, dtype_name, n):
         "J": formulas.total_derivative(ops, x, y, u, v, 1, 0.0),
         "hx": formulas.hessian_product(ops, x, y, u, v, g, 1, 0.0)[0],
     }
-    rows.check(dtype_name, isinstance(face, Narrow), **{k: face.numbers(t) for k, t in got.items()})
+    rows.check(dtype_name, isinstance(frontend, Narrow), **{k: frontend.numbers(t) for k, t in got.items()})
 
 
 @pytest.mark.parametrize("n", ranges.LENGTHS)
 def test_both_ends_of_the_range_in_onnx(dtype, dtype_name, n, monkeypatch):
     """The power of two that ONNX can find, by a logarithm, serves as well."""
-    monkeypatch.setattr("cosgrad.torch._array.bound_for_onnx", lambda: True)
-    face = FACES["torch"]
-    check_range(face.ops, face, dtype, dtype_name, n)
+    monkeypatch.setattr("cosgrad.torch._ops.bound_for_onnx", lambda: True)
+    frontend = FRAMEWORKS["torch"]
+    check_range(frontend.ops, frontend, dtype, dtype_name, n)
 
 
-def test_powers_of_two(face, dtype_name):
+def test_powers_of_two(frontend, dtype_name):
     """Two factors near the inverse root, whose product is a normal number that brings m to from 2 to 4."""
-    ops, f = face.ops, FORMATS[dtype_name]
+    ops, f = frontend.ops, FORMATS[dtype_name]
     rng = np.random.default_rng(20261121)
     m = 2.0 ** rng.integers(1 - f.emax, f.emax + 1, 200) * (1 + rng.integers(0, 4, 200) / 4)
-    m_wide = ops.widen(face.array([*m, f.least, f.largest, 0, math.inf, math.nan], DTYPES[dtype_name]))
-    first, last = (face.numbers(t) for t in ops.inverse_powers(m_wide))
+    m_wide = ops.widen(frontend.array([*m, f.least, f.largest, 0, math.inf, math.nan], DTYPES[dtype_name]))
+    first, last = (frontend.numbers(t) for t in ops.inverse_powers(m_wide))
     assert np.isnan(first[-2:]).all()
     assert np.isnan(last[-2:]).all()
-    first, last, m = first[:-2], last[:-2], face.numbers(m_wide)[:-2]
+    first, last, m = first[:-2], last[:-2], frontend.numbers(m_wide)[:-2]
     exponents = [np.frexp(t)[1] for t in (first, last)]
     assert np.all(np.frexp(first)[0] == 0.5)
     assert np.all(np.frexp(last)[0] == 0.5)
     assert set(exponents[0] - exponents[1]) <= {0, 1}
-    g = FORMATS["float64" if isinstance(face, Numpy) else str(m_wide.dtype).removeprefix("torch.")]
+    g = FORMATS["float64" if isinstance(frontend, Numpy) else str(m_wide.dtype).removeprefix("torch.")]
     product = exponents[0] + exponents[1] - 2
     assert np.all((product >= 1 - g.emax) & (product <= g.emax))
     normal = m >= 2.0 ** (1 - g.emax)
@@ -232,29 +232,29 @@ def test_powers_of_two(face, dtype_name):
     assert np.all(brought < 4)
 
 
-def test_empty(face, dtype):
-    x = face.array(np.ones((3, 0)), dtype)
-    assert np.all(face.numbers(formulas.similarity(face.ops, x, x, 1, 0.0)) == 0)
-    assert np.all(face.numbers(formulas.distance(face.ops, x, x, 1, 0.0)) == 1)
+def test_empty(frontend, dtype):
+    x = frontend.array(np.ones((3, 0)), dtype)
+    assert np.all(frontend.numbers(formulas.similarity(frontend.ops, x, x, 1, 0.0)) == 0)
+    assert np.all(frontend.numbers(formulas.distance(frontend.ops, x, x, 1, 0.0)) == 1)
 
 
-def test_shared_rows_are_summed(face, dtype, seed):
+def test_shared_rows_are_summed(frontend, dtype, seed):
     rng = np.random.default_rng(seed)
     a, b, w = rng.standard_normal((1, 5)), rng.standard_normal((4, 5)), rng.standard_normal((4, 1))
-    x, y, g = (face.array(t, "float64") for t in (a, b, w))
-    full = face.array(np.repeat(a, 4, 0), "float64")
-    gx, gy = (face.numbers(t) for t in formulas.gradient(face.ops, x, y, g, 1, 0.0))
-    hx, hy = (face.numbers(t) for t in formulas.gradient(face.ops, full, y, g, 1, 0.0))
+    x, y, g = (frontend.array(t, "float64") for t in (a, b, w))
+    full = frontend.array(np.repeat(a, 4, 0), "float64")
+    gx, gy = (frontend.numbers(t) for t in formulas.gradient(frontend.ops, x, y, g, 1, 0.0))
+    hx, hy = (frontend.numbers(t) for t in formulas.gradient(frontend.ops, full, y, g, 1, 0.0))
     np.testing.assert_allclose(gx, hx.sum(0, keepdims=True), rtol=1e-13)
     np.testing.assert_array_equal(gy, hy)
 
 
 @np.errstate(invalid="ignore")
-def test_excluded_rows(face, dtype):
-    x = face.array([[1, 2], [np.nan, 1], [np.nan, 1]], dtype)
-    y = face.array([[1, 3], [1, 1], [1, 1]], dtype)
-    g = face.array([[1], [0], [1]], dtype)
-    a, b, nan = formulas.exclude(face.ops, x, y, g, 1)
-    np.testing.assert_array_equal(face.numbers(a), [[1, 2], [0, 0], [0, 0]])
-    np.testing.assert_array_equal(face.numbers(b), face.numbers(y))
-    np.testing.assert_array_equal(face.numbers(nan)[:, 0], [0, 0, math.nan])
+def test_excluded_rows(frontend, dtype):
+    x = frontend.array([[1, 2], [np.nan, 1], [np.nan, 1]], dtype)
+    y = frontend.array([[1, 3], [1, 1], [1, 1]], dtype)
+    g = frontend.array([[1], [0], [1]], dtype)
+    a, b, nan = formulas.exclude(frontend.ops, x, y, g, 1)
+    np.testing.assert_array_equal(frontend.numbers(a), [[1, 2], [0, 0], [0, 0]])
+    np.testing.assert_array_equal(frontend.numbers(b), frontend.numbers(y))
+    np.testing.assert_array_equal(frontend.numbers(nan)[:, 0], [0, 0, math.nan])

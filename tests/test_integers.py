@@ -42,12 +42,12 @@ def jax_of(x, y, name):
     return C, jax.numpy.asarray(x), jax.numpy.asarray(y)
 
 
-FACES = {"numpy": numpy_of, "torch": torch_of, "jax": jax_of}
+FRAMEWORKS = {"numpy": numpy_of, "torch": torch_of, "jax": jax_of}
 
 
-def promoted(face, x, y, name):
+def promoted(frontend, x, y, name):
     """Return the dtype of results: the framework's promotion, which in NumPy holds the integers."""
-    if face != "numpy":
+    if frontend != "numpy":
         return name
     size = x.dtype.itemsize
     needs = "float16" if size == 1 else "float32" if size == 2 else "float64"
@@ -58,8 +58,8 @@ def numbers(t):
     return np.asarray(t.double() if hasattr(t, "double") else t).astype(np.float64)
 
 
-@pytest.fixture(params=list(FACES))
-def face(request):
+@pytest.fixture(params=list(FRAMEWORKS))
+def frontend(request):
     if request.param == "jax":
         jax = pytest.importorskip("jax")
         with jax.enable_x64(True):
@@ -69,13 +69,13 @@ def face(request):
 
 
 @pytest.mark.parametrize("integer", INTEGERS)
-def test_an_integer_operand_loses_no_number(face, dtype_name, integer):
+def test_an_integer_operand_loses_no_number(frontend, dtype_name, integer):
     x = np.array([NUMBERS[integer]], integer)
     y = np.array([[1.0, 2.0]], FLOATS[dtype_name])
-    dtype = promoted(face, x, y, dtype_name)
+    dtype = promoted(frontend, x, y, dtype_name)
     pair = oracle.Pair(x[0].astype(np.float64), y[0].astype(np.float64))
     unit = FORMATS[dtype].unit
-    C, *arrays = FACES[face](x, y, dtype_name)
+    C, *arrays = FRAMEWORKS[frontend](x, y, dtype_name)
     for a, b in (arrays, reversed(arrays)):
         S, D = C.cosine_similarity(a, b), C.cosine_distance(a, b)
         found = {
@@ -83,7 +83,7 @@ def test_an_integer_operand_loses_no_number(face, dtype_name, integer):
             "D": (D, pair.distance),
             "matrix": (C.pairwise_cosine_similarity(a, b), pair.similarity),
             "loss": (C.cosine_distance_loss(a, b), pair.distance),
-            "embedding": (C.cosine_embedding_loss(a, b, one(face)), pair.distance),
+            "embedding": (C.cosine_embedding_loss(a, b, one(frontend)), pair.distance),
         }
         for name, (got, true) in found.items():
             assert dtype == str(got.dtype).removeprefix("torch."), name
@@ -91,27 +91,27 @@ def test_an_integer_operand_loses_no_number(face, dtype_name, integer):
         assert abs(float(numbers(D)[0]) - float(pair.distance)) <= 1.002 * unit * abs(float(pair.distance))
 
 
-def one(face):
-    if face == "torch":
+def one(frontend):
+    if frontend == "torch":
         import torch
 
         return torch.ones(1)
     return np.ones(1)
 
 
-def test_nearly_parallel_integers_keep_their_distance(face):
+def test_nearly_parallel_integers_keep_their_distance(frontend):
     """2^24 + 1 is no float32 number."""
     x, y = np.array([[2**24 + 1, 2**24]]), np.ones((1, 2), np.float32)
-    C, a, b = FACES[face](x, y, "float32")
+    C, a, b = FRAMEWORKS[frontend](x, y, "float32")
     true = float(oracle.distance(x[0].astype(np.float64), y[0].astype(np.float64)))
     np.testing.assert_allclose(numbers(C.cosine_distance(a, b)), true, rtol=2.0**-23)
 
 
-def test_the_gradient_beside_integers(face):
+def test_the_gradient_beside_integers(frontend):
     """It has the dtype of the float operand, and is that of the numbers as they are."""
-    if face == "numpy":
+    if frontend == "numpy":
         gx = N.cosine_similarity_grad(np.array([[70000, 1]]), np.array([[1, 2]], FLOATS["bfloat16"]))[1]
-    elif face == "torch":
+    elif frontend == "torch":
         import torch
 
         import cosgrad.torch as C
@@ -131,9 +131,9 @@ def test_the_gradient_beside_integers(face):
     np.testing.assert_allclose(numbers(gx)[0], true, rtol=2.0**-8)
 
 
-def test_two_integer_operands(face):
+def test_two_integer_operands(frontend):
     x = np.array([[3, 4]], np.int16)
-    if face == "torch":
+    if frontend == "torch":
         import torch
 
         import cosgrad.torch as C
@@ -141,7 +141,7 @@ def test_two_integer_operands(face):
         with pytest.raises(TypeError, match="floating in at least one"):
             C.cosine_similarity(torch.from_numpy(x), torch.from_numpy(x))
         return
-    C, a, b = FACES[face](x, x.astype(bool), "float64")
+    C, a, b = FRAMEWORKS[frontend](x, x.astype(bool), "float64")
     S = C.cosine_similarity(a, b)
     assert S.dtype == np.float64
     np.testing.assert_allclose(numbers(S), 7 / 5 / 2**0.5, rtol=1e-15)
@@ -161,13 +161,13 @@ def test_without_float64_integers_count_as_float32():
         np.testing.assert_allclose(numbers(S), 3 / 10**0.5, rtol=2.0**-10)
 
 
-def test_contrastive_losses_take_integers(face):
-    if face == "numpy":
+def test_contrastive_losses_take_integers(frontend):
+    if frontend == "numpy":
         pytest.skip("there are none")
     x, y = np.array([[70000, 1], [1, 70000]]), np.array([[1.0, 2.0], [2.0, 1.0]], np.float16)
-    C, a, b = FACES[face](x, y, "float16")
+    C, a, b = FRAMEWORKS[frontend](x, y, "float16")
     for loss in (C.contrastive_loss, C.sigmoid_contrastive_loss):
-        got, expected = loss(a, b), loss(*FACES[face](x * 1.0, y.astype(np.float64), "float64")[1:])
+        got, expected = loss(a, b), loss(*FRAMEWORKS[frontend](x * 1.0, y.astype(np.float64), "float64")[1:])
         assert str(got.dtype).removeprefix("torch.") == "float16"
         np.testing.assert_allclose(numbers(got), numbers(expected), rtol=2.0**-9)
 

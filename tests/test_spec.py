@@ -1,4 +1,4 @@
-"""The rules that every face shares, in the words of a face."""
+"""The rules that every frontend shares, in the words of a frontend."""
 
 import re
 
@@ -13,54 +13,54 @@ class AxisError(ValueError, IndexError):
     pass
 
 
-FACE = spec.Face("axis", "array", axis_error=AxisError)
+FRONTEND = spec.Frontend("axis", "array", axis_error=AxisError)
 
 
 @pytest.mark.parametrize(
     ("axis", "rank", "expected"), [(0, 1, 0), (-1, 3, 2), (2, 3, 2), (-3, 3, 0), (0, 0, 0), (-1, 0, 0)]
 )
 def test_axis(axis, rank, expected):
-    assert FACE.check_axis(axis, rank) == expected
-    assert FACE.check_axis(np.int64(axis), rank) == expected
+    assert FRONTEND.check_axis(axis, rank) == expected
+    assert FRONTEND.check_axis(np.int64(axis), rank) == expected
 
 
 @pytest.mark.parametrize(("axis", "rank"), [(1, 1), (-4, 3), (3, 3), (1, 0)])
 def test_axis_out_of_range(axis, rank):
     message = f"axis={axis} is out of range for arrays of rank {rank}"
     with pytest.raises(AxisError, match=f"^{re.escape(message)}$"):
-        FACE.check_axis(axis, rank)
+        FRONTEND.check_axis(axis, rank)
 
 
 @pytest.mark.parametrize("axis", [1.0, "1", None, (0,)])
 def test_axis_is_an_integer(axis):
     with pytest.raises(TypeError, match=re.escape(f"axis={axis!r} must be an integer")):
-        FACE.check_axis(axis, 2)
+        FRONTEND.check_axis(axis, 2)
 
 
 @pytest.mark.parametrize(
     "shapes", [((3, 4), (3, 4)), ((3, 1), (4,)), ((), (2, 0)), ((2, 1, 0), (3, 1)), ((5, 1, 1), (1, 4, 1))]
 )
 def test_broadcast(shapes):
-    assert FACE.check_broadcast("x", shapes[0], "y", shapes[1]) == np.broadcast_shapes(*shapes)
+    assert FRONTEND.check_broadcast("x", shapes[0], "y", shapes[1]) == np.broadcast_shapes(*shapes)
 
 
 @pytest.mark.parametrize("shapes", [((3, 4), (2, 4)), ((0,), (2,)), ((3, 4), (3, 1, 3))])
 def test_no_broadcast(shapes):
     message = f"x of shape {shapes[0]} and y of shape {shapes[1]} must broadcast to one shape"
     with pytest.raises(ValueError, match=re.escape(message)):
-        FACE.check_broadcast("x", shapes[0], "y", shapes[1])
+        FRONTEND.check_broadcast("x", shapes[0], "y", shapes[1])
 
 
 @pytest.mark.parametrize("shape", [(), (1,), (4,), (3, 1), (1, 4), (3, 4)])
 def test_fits(shape):
-    FACE.check_fits("weights", shape, (3, 4))
+    FRONTEND.check_fits("weights", shape, (3, 4))
 
 
 @pytest.mark.parametrize("shape", [(3,), (1, 3, 4), (1, 1, 1), (4, 3), (0,)])
 def test_does_not_fit(shape):
     message = f"weights of shape {shape} must broadcast to the losses' shape (3, 4) without enlarging it"
     with pytest.raises(ValueError, match=re.escape(message)):
-        FACE.check_fits("weights", shape, (3, 4))
+        FRONTEND.check_fits("weights", shape, (3, 4))
 
 
 @pytest.mark.parametrize("eps", [0, 0.0, 1e-300, 1, float("inf"), np.float32(0.5), True])
@@ -88,7 +88,7 @@ def test_reduction():
 
 def test_errors_to_raise():
     assert str(spec.refuse_target(0)) == "target holds 0, must hold only +1 and -1"
-    assert str(FACE.refuse_dtype("x", "complex64", "real")) == "x is of dtype complex64, must be real"
+    assert str(FRONTEND.refuse_dtype("x", "complex64", "real")) == "x is of dtype complex64, must be real"
 
 
 LOSSES = np.array([[1.0, 2.0, 4.0], [8.0, 16.0, np.nan]])

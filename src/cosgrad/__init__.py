@@ -1,7 +1,7 @@
 """The cosine: similarity, distance, losses and their derivatives, right to the last bit and at memory speed.
 
-The functions here go by the type of their arguments to the face of their framework, with one set of defaults
-for all. A framework that the caller has not imported is not imported.
+The functions here select the frontend by the type of their arguments, with one set of defaults for all. A
+framework that the caller has not imported is not imported.
 """
 
 from importlib.metadata import version

@@ -2,7 +2,7 @@
 
 Arrays come as an address, a shape and strides in multiples of `unit` bytes (1 for NumPy, the item size for
 PyTorch), so that one binding serves every array library. Shapes broadcast as everywhere, `axis` counts in the
-broadcast shape and is not negative. `dtype` is an index into `dtypes`. Nothing is checked that the faces
+broadcast shape and is not negative. `dtype` is an index into `dtypes`. Nothing is checked that the frontends
 check before; what would read or write outside an array is a `ValueError`.
 
 `pool` says who lends the threads: 0 the core's own splitter, 1 nobody (serial), anything else is the address

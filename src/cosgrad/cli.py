@@ -44,7 +44,7 @@ def verify(
         str | None,
         typer.Option(help="The framework of the target's arrays: numpy, torch, jax or tensorflow (torch)."),
     ] = None,
-    faces: Annotated[
+    frameworks: Annotated[
         str | None,
         typer.Option(
             metavar="NAMES", help="Check these frontends, such as numpy,torch (all that are installed)."
@@ -77,7 +77,17 @@ def verify(
     raise typer.Exit(
         run(
             Options(
-                target, framework, faces, quantity, signature, strict, thorough, seed, timeout, json, html
+                target=target,
+                framework=framework,
+                frameworks=frameworks,
+                quantity=quantity,
+                signature=signature,
+                strict=strict,
+                thorough=thorough,
+                seed=seed,
+                timeout=timeout,
+                json=json,
+                html=html,
             )
         )
     )
@@ -128,7 +138,19 @@ def score(
     """
     from cosgrad.score.command import Options, run
 
-    options = Options(left, right, out, quantity, engine, scheduler, strict, restart, overwrite, dtype, wait)
+    options = Options(
+        left=left,
+        right=right,
+        out=out,
+        quantity=quantity,
+        engine=engine,
+        scheduler=scheduler,
+        strict=strict,
+        restart=restart,
+        overwrite=overwrite,
+        dtype=dtype,
+        wait=wait,
+    )
     raise typer.Exit(run(options))
 
 
@@ -152,7 +174,17 @@ def bench(
     """
     from cosgrad.bench.command import Options, run
 
-    raise typer.Exit(run(Options(rivals, quick, seed, json, html)))
+    raise typer.Exit(
+        run(
+            Options(
+                rivals=rivals,
+                quick=quick,
+                seed=seed,
+                json=json,
+                html=html,
+            )
+        )
+    )
 
 
 def main() -> None:

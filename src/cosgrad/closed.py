@@ -1,4 +1,4 @@
-"""The closed forms as the faces ask for them: of S, D or both, skipping excluded rows.
+"""The closed forms as the frontends ask for them: of S, D or both, skipping excluded rows.
 
 This serves devices and compilers without the kernel, and derivatives of order two and up. As in `formulas`,
 arrays are of one dtype and rank and equal along the axis, which cotangents and results keep with length 1;

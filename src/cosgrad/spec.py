@@ -1,6 +1,7 @@
-"""What every face shares: the words of its errors, the rules for its arguments, and the reduction of losses.
+"""Code that all frontends share: errors, rules for arguments, and the reduction of losses.
 
-Nothing here imports a framework. A face supplies its words as a `Face` and its operations as an `Ops`.
+Nothing here imports a framework. A frontend passes its names of things as a `Frontend` and its array
+operations as an `Ops`.
 """
 
 import math
@@ -63,7 +64,7 @@ class Ops(Protocol):
 
 
 @dataclass(frozen=True)
-class Face:
+class Frontend:
     """The words in which a framework's users know an argument, and the classes of its errors."""
 
     axis: str
@@ -238,7 +239,7 @@ def reduce(
     weighted and summed wider and rounded once.
 
     Args:
-        ops: The face's operations.
+        ops: The frontend's operations.
         losses: The losses, one per vector, in any shape.
         weights: What broadcasts to that shape, or None for ones.
         reduction: One of `REDUCTIONS`.

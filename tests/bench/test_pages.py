@@ -36,14 +36,14 @@ def target() -> str:
     return verify_page.render([Report(subject, rows)], strict=False)
 
 
-def faces() -> str:
+def frontends() -> str:
     names = ("numpy", "torch", "jax", "tensorflow")
     worst = {"S": {"float32": 0.4999}}
     rows = {n: [Row(n, f"check {k}", "asks", "pass", 0.5, worst=worst) for k in range(5)] for n in names}
     return verify_page.render([Report(Subject(n), rows[n]) for n in names], strict=False)
 
 
-PAGES = {"bench": bench, "target": target, "faces": faces}
+PAGES = {"bench": bench, "target": target, "frontends": frontends}
 pages = pytest.mark.parametrize("make", PAGES.values(), ids=PAGES)
 
 

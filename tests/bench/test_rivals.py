@@ -45,7 +45,7 @@ def test_it_agrees_with_the_oracle_where_that_is_easy_and_does_its_work(worker, 
     assert library.ask("prepare", "forward", 16, 8, 0)
     assert library.ask("sample") > 0
     assert library.ask("peak") >= 0
-    differentiates = LIBRARIES[library.name].face != "numpy"
+    differentiates = LIBRARIES[library.name].frontend != "numpy"
     assert library.ask("prepare", "loss", 16, 8, 0) is differentiates
 
 

@@ -213,16 +213,16 @@ def test_many_axes():
         jax.vmap(jax.vmap(lambda x: C.cosine_similarity(x.reshape(deep), y)))(np.ones((2, 3, 2)))
 
 
-def test_the_top_level_finds_the_face(rng):
+def test_the_top_level_finds_the_frontend(rng):
     x, y = matrices(rng)
     same(cosgrad.cosine_similarity(x, y), C.cosine_similarity(x, y))
     same(jax.jit(cosgrad.cosine_distance)(x, y), C.cosine_distance(x, y))
 
 
 def test_importing_twice_or_before_the_devices_are_chosen():
-    from cosgrad.jax import _kernel
+    from cosgrad.jax import _native
 
-    importlib.reload(_kernel)
+    importlib.reload(_native)
     program = (
         "import cosgrad.jax, jax; jax.config.update('jax_num_cpu_devices', 3); assert jax.device_count() == 3"
     )

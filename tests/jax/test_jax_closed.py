@@ -12,8 +12,8 @@ from jax_cases import close, matrices
 import cosgrad.numpy as N
 from cosgrad import closed as closed_forms
 from cosgrad.closed import BOTH, DISTANCE, SIMILARITY, Rule
-from cosgrad.jax import _normalize, _primitives
-from cosgrad.jax._array import OPS
+from cosgrad.jax import _normalize, _rules
+from cosgrad.jax._ops import OPS
 from cosgrad.verify import bounds, inputs, oracle
 from cosgrad.verify.ulp import FORMATS, errors
 
@@ -45,9 +45,7 @@ def closed(form, *arrays, **params):
 def test_values(batch, arrays, slack):
     """S within 8 ulp and 2^-20; D within 2^-22 over the angle, relative, and the rounding to the dtype."""
     x, y, *_ = arrays
-    S, D = (
-        np.asarray(t, np.float64) for t in closed(_primitives._cosine_closed, x, y, rule=Rule(1, 0.0, BOTH))
-    )
+    S, D = (np.asarray(t, np.float64) for t in closed(_rules._cosine_closed, x, y, rule=Rule(1, 0.0, BOTH)))
     true = np.array([float(t) for t in batch.similarities])
     f = FORMATS[batch.dtype]
     assert np.all(np.abs(S - true) <= 16 * f.unit * np.abs(true) + 2.0**-20)
@@ -73,9 +71,9 @@ def test_derivatives(batch, arrays, slack, what):
         bounds.textbook(batch.dtype, batch.n),
         1 if what == SIMILARITY else -1,
     )
-    gx, gy = closed(_primitives._gradient_closed, x, y, sign * g, rule=rule, x_shape=x.shape, y_shape=y.shape)
-    (only,) = closed(_primitives._gradient_closed, x, y, sign * g, rule=rule, x_shape=None, y_shape=y.shape)
-    (J,) = closed(_primitives._tangent_closed, x, y, u, v, rule=rule, has_u=True, has_v=True)
+    gx, gy = closed(_rules._gradient_closed, x, y, sign * g, rule=rule, x_shape=x.shape, y_shape=y.shape)
+    (only,) = closed(_rules._gradient_closed, x, y, sign * g, rule=rule, x_shape=None, y_shape=y.shape)
+    (J,) = closed(_rules._tangent_closed, x, y, u, v, rule=rule, has_u=True, has_v=True)
     truth = batch.gradients
     rows = [
         (gx, truth.true[0], truth.scale[0]),
@@ -108,14 +106,14 @@ def test_the_kernel_and_the_closed_form_are_one_function(x, y, axis, rng):
     """In every shape, up to the rounding of float64."""
     x, y, u, v = (jnp.asarray(rng.standard_normal(s)) for s in (x, y, x, y))
     rule = Rule(axis, 0.0, DISTANCE)
-    g = jnp.asarray(rng.standard_normal(_primitives._cosine_shapes(x, y, rule=rule)[0]))
+    g = jnp.asarray(rng.standard_normal(_rules._cosine_shapes(x, y, rule=rule)[0]))
     for name, args, options in [
         ("cosine", (x, y), {}),
         ("tangent", (x, y, u, v), {"has_u": True, "has_v": True}),
         ("tangent", (x, y, v), {"has_u": False, "has_v": True}),
         ("gradient", (x, y, g), {"x_shape": x.shape, "y_shape": y.shape}),
     ]:
-        forms = (getattr(_primitives, f"_{name}_{by}") for by in ("closed", "native"))
+        forms = (getattr(_rules, f"_{name}_{by}") for by in ("closed", "native"))
         got, expected = (closed(form, *args, rule=rule, **options) for form in forms)
         close(got, expected, rtol=1e-12, atol=1e-14)
 
@@ -126,9 +124,9 @@ def test_rows_that_are_not_finite(skip_zero, rng):
     x = x.at[0, 0].set(jnp.nan).at[1, 1].set(jnp.inf).at[2].set(0)
     g = jnp.array([0.0, 1.0, 1.0, 1.0])
     rule = Rule(1, 0.0, SIMILARITY, skip_zero)
-    S = closed(_primitives._cosine_closed, x, y, rule=rule)[0]
+    S = closed(_rules._cosine_closed, x, y, rule=rule)[0]
     np.testing.assert_array_equal(np.isnan(S), [True, True, False, False])
-    gx, gy = closed(_primitives._gradient_closed, x, y, g, rule=rule, x_shape=x.shape, y_shape=y.shape)
+    gx, gy = closed(_rules._gradient_closed, x, y, g, rule=rule, x_shape=x.shape, y_shape=y.shape)
     spoilt = [not skip_zero, True, False, False]
     np.testing.assert_array_equal(np.isnan(gx).all(1), spoilt)
     np.testing.assert_array_equal(np.isnan(gy).any(1), spoilt)
@@ -154,7 +152,7 @@ def test_derivatives_of_the_closed_forms_themselves(rng):
     """On a platform without the kernel, reverse mode may also go through the closed forms."""
     x, y = matrices(rng)
     rule = Rule(1, 0.0, DISTANCE, skip_zero=True)
-    g = jax.jit(jax.grad(lambda x: _primitives._cosine_closed(x, y, rule=rule)[0].sum()))(x)
+    g = jax.jit(jax.grad(lambda x: _rules._cosine_closed(x, y, rule=rule)[0].sum()))(x)
     close(g, N.cosine_similarity_grad(np.asarray(x), np.asarray(y), -np.ones(4))[0], rtol=1e-9, atol=1e-12)
 
 
@@ -171,10 +169,10 @@ def optimized():
 def every_form(x, y, g, u, v):
     """Return the closed forms of every quantity, by the names of `ranges.Rows`."""
     rule, n = Rule(1, 0.0, BOTH), x.shape
-    S, D = _primitives._cosine_closed(x, y, rule=rule)
+    S, D = _rules._cosine_closed(x, y, rule=rule)
     similarity = Rule(1, 0.0, SIMILARITY)
-    (gx, _) = _primitives._gradient_closed(x, y, g[:, 0], rule=similarity, x_shape=n, y_shape=n)
-    (J,) = _primitives._tangent_closed(x, y, u, v, rule=similarity, has_u=True, has_v=True)
+    (gx, _) = _rules._gradient_closed(x, y, g[:, 0], rule=similarity, x_shape=n, y_shape=n)
+    (J,) = _rules._tangent_closed(x, y, u, v, rule=similarity, has_u=True, has_v=True)
     hx = closed_forms.curvature(OPS, x, y, u, v, g, similarity)[0]
     (unit,) = _normalize._closed(x, axis=1, eps=0.0)
     return {"S": S, "D": D, "unit": unit, "gx": gx, "J": J, "hx": hx}
@@ -205,7 +203,7 @@ def test_subnormal_components_count_as_zeros(dtype, dtype_name, eps):
     eps = eps and f.least
     expected = [oracle.similarity(a, b, eps) for a, b in zip(x if f.emax < 16 else zeros, y, strict=True)]
     rule = Rule(1, eps, BOTH)
-    S, D = closed(_primitives._cosine_closed, x, y, rule=rule)
+    S, D = closed(_rules._cosine_closed, x, y, rule=rule)
     (unit,) = closed(_normalize._closed, x, axis=1, eps=eps)
     np.testing.assert_allclose(np.asarray(S, np.float64), np.array(expected, np.float64), rtol=8 * f.unit)
     np.testing.assert_allclose(np.asarray(D, np.float64), 1 - np.asarray(S, np.float64), rtol=8 * f.unit)

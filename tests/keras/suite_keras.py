@@ -9,16 +9,16 @@ import pytest
 from keras import ops
 from keras.src.backend.common.masking import set_keras_mask
 
-import cosgrad.keras as face
+import cosgrad.keras as frontend
 import cosgrad.numpy as exact
 
 # Keras's own: it makes NumPy arrays of tensors by a protocol that NumPy has extended since.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning")
 
-LOSSES = {"distance": (face.CosineDistance, exact.cosine_distance, 1.0)}
-LOSSES["similarity"] = (face.CosineSimilarity, exact.cosine_similarity, -1.0)
-METRICS = {"distance": (face.metrics.CosineDistance, exact.cosine_distance)}
-METRICS["similarity"] = (face.metrics.CosineSimilarity, exact.cosine_similarity)
+LOSSES = {"distance": (frontend.CosineDistance, exact.cosine_distance, 1.0)}
+LOSSES["similarity"] = (frontend.CosineSimilarity, exact.cosine_similarity, -1.0)
+METRICS = {"distance": (frontend.metrics.CosineDistance, exact.cosine_distance)}
+METRICS["similarity"] = (frontend.metrics.CosineSimilarity, exact.cosine_similarity)
 REDUCTIONS = ["sum_over_batch_size", "mean", "sum", "mean_with_sample_weight", "none", None]
 
 which = pytest.mark.parametrize("which", ["distance", "similarity"])
@@ -70,7 +70,7 @@ def test_values_are_the_kernels(which, axis, pair):
 )
 def test_reductions_are_keras_own(reduction, weights, pair):
     ours, theirs = (
-        face.CosineSimilarity(reduction=reduction),
+        frontend.CosineSimilarity(reduction=reduction),
         keras.losses.CosineSimilarity(reduction=reduction),
     )
     # both are float32; theirs has lost a bit or two in its norms
@@ -110,7 +110,7 @@ def sign_of(which: str) -> float:
 
 def test_the_tutorials_tensors():
     y_true, y_pred = [[1.0, 4, 5], [5, 5, 7]], [[3.0, 2, 5], [3, 2, 7]]
-    assert float(face.CosineDistance()(y_true, y_pred)) == np.float32(0.0771687014521354702)
+    assert float(frontend.CosineDistance()(y_true, y_pred)) == np.float32(0.0771687014521354702)
 
 
 @which
@@ -152,7 +152,7 @@ def fitted(policy: str, x: np.ndarray, y: np.ndarray, **metrics: object) -> tupl
     keras.utils.set_random_seed(1)
     layers = [keras.Input((4, 3)), keras.layers.Masking(), keras.layers.Dense(5, dtype=policy)]
     model = keras.Sequential(layers)
-    model.compile(keras.optimizers.Adam(0.05), loss=face.CosineDistance(), **metrics)
+    model.compile(keras.optimizers.Adam(0.05), loss=frontend.CosineDistance(), **metrics)
     weights = np.arange(8.0, dtype=np.float32)
     return model, model.fit(x, y, epochs=20, verbose=0, sample_weight=weights).history
 
@@ -166,8 +166,8 @@ def batch(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16", "mixed_float16"])
 def test_fit_learns_and_is_saved(policy, batch, tmp_path):
-    metrics = [face.metrics.CosineSimilarity()]
-    weighted = [face.metrics.CosineDistance(name="weighted")]
+    metrics = [frontend.metrics.CosineSimilarity()]
+    weighted = [frontend.metrics.CosineDistance(name="weighted")]
     model, history = fitted(policy, *batch, metrics=metrics, weighted_metrics=weighted)
     assert history["loss"][-1] < history["loss"][0]
     assert history["weighted"][-1] < history["weighted"][0]
@@ -175,7 +175,7 @@ def test_fit_learns_and_is_saved(policy, batch, tmp_path):
     path = tmp_path / "model.keras"
     model.save(path)
     loaded = keras.saving.load_model(path)
-    assert isinstance(loaded.loss, face.CosineDistance)
+    assert isinstance(loaded.loss, frontend.CosineDistance)
     assert loaded.evaluate(*batch, verbose=0) == model.evaluate(*batch, verbose=0)
 
 
@@ -193,12 +193,12 @@ def test_autograph_is_kept_out(pair):
     """Rewriting these functions takes seconds, and a warning says which it could not."""
     import tensorflow as tf
 
-    metric, records = face.metrics.CosineDistance(), []
+    metric, records = frontend.metrics.CosineDistance(), []
 
     @tf.function
     def step(y_true, y_pred):
         metric.update_state(y_true, y_pred)
-        return face.CosineDistance()(y_true, y_pred)
+        return frontend.CosineDistance()(y_true, y_pred)
 
     handler = logging.Handler()
     handler.emit = records.append
@@ -212,10 +212,10 @@ def test_autograph_is_kept_out(pair):
 
 
 @pytest.mark.parametrize("made", [
-    face.CosineDistance(axis=1, reduction="sum", name="a", dtype="bfloat16"),
-    face.CosineSimilarity(axis=0, reduction=None),
-    face.metrics.CosineDistance(name="b", dtype="float32", axis=1),
-    face.metrics.CosineSimilarity(axis=0),
+    frontend.CosineDistance(axis=1, reduction="sum", name="a", dtype="bfloat16"),
+    frontend.CosineSimilarity(axis=0, reduction=None),
+    frontend.metrics.CosineDistance(name="b", dtype="float32", axis=1),
+    frontend.metrics.CosineSimilarity(axis=0),
 ], ids=lambda made: f"{type(made).__module__.rsplit('.')[-1]}-{type(made).__name__}")  # fmt: skip
 def test_what_is_written_is_read(made):
     config = keras.saving.serialize_keras_object(made)
@@ -225,9 +225,9 @@ def test_what_is_written_is_read(made):
 
 
 def test_bad_arguments_are_named(pair):
-    loss = face.CosineDistance()
+    loss = frontend.CosineDistance()
     with pytest.raises(ValueError, match="reduction='average' must be one of 'sum_over_batch_size'"):
-        face.CosineDistance(reduction="average")
+        frontend.CosineDistance(reduction="average")
     with pytest.raises(
         ValueError, match=r"y_true of shape \(6, 5\) and y_pred of shape \(6, 4\) must broadcast"
     ):
@@ -241,15 +241,15 @@ def test_bad_arguments_are_named(pair):
     ):
         loss(*pair, WEIGHTS[:3])
     with pytest.raises(ValueError, match="axis=2 is out of range for tensors of rank 2"):
-        face.CosineDistance(axis=2)(*pair)
+        frontend.CosineDistance(axis=2)(*pair)
 
 
 def loss_of(*arguments, **options):
-    return face.CosineDistance()(*arguments, **options)
+    return frontend.CosineDistance()(*arguments, **options)
 
 
 def metric_of(*arguments, **options):
-    metric = face.metrics.CosineDistance()
+    metric = frontend.metrics.CosineDistance()
     metric.update_state(*arguments, **options)
     return metric.result()
 
@@ -282,10 +282,10 @@ def test_what_is_not_real_is_refused(function, kind):
 def test_integers_beside_half_types_lose_no_number(dtype, integers):
     floats = np.array([[1.0, 2.0]])
     expected = exact.cosine_distance(np.array([70000.0, 1.0]), floats[0])
-    loss = face.CosineDistance(dtype=dtype, reduction="mean_with_sample_weight")
+    loss = frontend.CosineDistance(dtype=dtype, reduction="mean_with_sample_weight")
     got = loss(integers, floats, sample_weight=[70000])
     assert keras.backend.standardize_dtype(got.dtype) == dtype
-    metric = face.metrics.CosineDistance(dtype=dtype)
+    metric = frontend.metrics.CosineDistance(dtype=dtype)
     metric.update_state(floats, integers)
     for value in (got, metric.result()):
         np.testing.assert_allclose(array(ops.cast(value, "float32")), expected, rtol=2.0**-8)

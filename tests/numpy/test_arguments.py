@@ -1,4 +1,4 @@
-"""What the NumPy face takes, what it refuses and in which words."""
+"""What the NumPy frontend takes, what it refuses and in which words."""
 
 import ml_dtypes
 import numpy as np

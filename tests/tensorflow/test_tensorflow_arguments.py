@@ -1,4 +1,4 @@
-"""What the TensorFlow face takes, what it refuses and in which words."""
+"""What the TensorFlow frontend takes, what it refuses and in which words."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""The same bits as NumPy's face: values and gradients, eagerly and in a graph."""
+"""The same bits as NumPy's frontend: values and gradients, eagerly and in a graph."""
 
 import numpy as np
 import pytest

@@ -60,6 +60,6 @@ def test_in_the_workers_of_a_loader(seed):
 
 
 def test_the_threads_are_pytorchs():
-    from cosgrad.torch import _core
+    from cosgrad.torch import _native
 
-    assert _core._pool > 1
+    assert _native._pool > 1

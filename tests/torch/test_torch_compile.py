@@ -14,7 +14,7 @@ from torch_cases import FUNCTIONS, matrices
 
 import cosgrad.torch as C
 from cosgrad import formulas
-from cosgrad.torch._array import OPS
+from cosgrad.torch._ops import OPS
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::DeprecationWarning:torch.*", "ignore::FutureWarning:torch.*", "ignore::UserWarning:torch.*"

@@ -8,7 +8,7 @@ import numpy as np
 
 import cosgrad.jax
 from cosgrad.closed import SIMILARITY, Rule, cosine
-from cosgrad.jax._array import OPS
+from cosgrad.jax._ops import OPS
 
 
 def _norm(x):

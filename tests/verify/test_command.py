@@ -104,12 +104,18 @@ def test_a_fail_is_exit_1():
         ),
         (["--target", "targets:added_eps", "--framework", "numpy"], "raises on a plain call"),
         (["--framework", "fortran", "--target", "a:b"], "unknown framework 'fortran'"),
-        (["--framework", "torch"], "--framework torch belongs to a --target: choose faces with --faces"),
         (
-            ["--faces", "numpy,fortran"],
-            "--faces numpy,fortran: unknown framework 'fortran': verify knows numpy, torch, jax, tensorflow",
+            ["--framework", "torch"],
+            "--framework torch belongs to a --target: choose frontends with --frameworks",
         ),
-        (["--faces", "numpy", "--target", "a:b"], "--faces numpy chooses this package's own faces"),
+        (
+            ["--frameworks", "numpy,fortran"],
+            "--frameworks numpy,fortran: unknown framework 'fortran': verify knows numpy, torch, jax,",
+        ),
+        (
+            ["--frameworks", "numpy", "--target", "a:b"],
+            "--frameworks numpy chooses this package's own frontends",
+        ),
         (["--json", "no/such/folder/rows.json"], "cannot write no/such/folder/rows.json"),
     ],
 )
@@ -124,12 +130,12 @@ def test_exit_2_with_one_clear_error(arguments, message):
 @pytest.mark.parametrize("framework", ["torch", "jax", "tensorflow"])
 def test_a_missing_framework_names_its_extra(framework, monkeypatch, capsys):
     monkeypatch.setattr(adapters, "find_spec", lambda name: None)
-    assert run(Options(faces=framework)) == 2
+    assert run(Options(frameworks=framework)) == 2
     said = capsys.readouterr().err
     assert f'{framework} is not installed: pip install "cosgrad[{framework}]"' in said
 
 
-def test_all_faces_are_those_that_are_installed(monkeypatch):
+def test_all_frontends_are_those_that_are_installed(monkeypatch):
     monkeypatch.setattr(adapters, "find_spec", lambda name: None if name == "torch" else name)
     assert adapters.installed() == ["numpy", "jax", "tensorflow"]
 
@@ -148,7 +154,7 @@ def test_all_faces_are_those_that_are_installed(monkeypatch):
 )
 def test_an_old_or_broken_framework_is_one_failed_line(framework, source, message, tmp_path):
     (tmp_path / f"{framework}.py").write_text(source + "\n")
-    done = cosgrad("verify", "--faces", framework, PYTHONPATH=str(tmp_path))
+    done = cosgrad("verify", "--frameworks", framework, PYTHONPATH=str(tmp_path))
     assert done.returncode == 1
     assert message in " ".join(done.stdout.split())
     assert "Traceback" not in done.stdout + done.stderr
@@ -242,7 +248,7 @@ def test_version_and_help():
     for option in (
         "--target",
         "--framework",
-        "--faces",
+        "--frameworks",
         "--quantity",
         "--signature",
         "--strict",
@@ -260,8 +266,8 @@ def test_help_imports_nothing_heavy():
     assert done.stdout == "[]\n"
 
 
-def test_numpy_face():
-    done = cosgrad("verify", "--faces", "numpy")
+def test_numpy_frontend():
+    done = cosgrad("verify", "--frameworks", "numpy")
     assert done.returncode == 0, done.stdout
     text = done.stdout
     assert "0.4444444" in text

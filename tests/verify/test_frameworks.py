@@ -197,22 +197,22 @@ def test_subnormals_arrive_and_return(framework, dtype):
 
 
 class Off:
-    """A face that is one ulp off in one result."""
+    """A frontend that is one ulp off in one result."""
 
-    def __init__(self, face, name):
-        self.face, self.name = face, name
+    def __init__(self, frontend, name):
+        self.frontend, self.name = frontend, name
 
     def __getattr__(self, name):
-        return getattr(self.face, name)
+        return getattr(self.frontend, name)
 
     def value(self, *arguments):
-        out = self.face.value(*arguments)
+        out = self.frontend.value(*arguments)
         if self.name == "value":
             out.values[0] = np.nextafter(out.values[0], 2.0)
         return out
 
     def vjp(self, *arguments):
-        gradients = self.face.vjp(*arguments)
+        gradients = self.frontend.vjp(*arguments)
         if self.name == "vjp":
             gradients[1][0, 0] = np.nextafter(gradients[1][0, 0], 9.0)
         return gradients
@@ -230,7 +230,7 @@ class Off:
 def test_every_bit_is_that_of_numpy(framework, off, verdict, why):
     pytest.importorskip(framework)
     (found,) = (c for c in checks() if c.name == "as NumPy")
-    case = Case(Off(adapters.face(framework, "similarity"), off), True, ("float32",), SEED)
+    case = Case(Off(adapters.frontend(framework, "similarity"), off), True, ("float32",), SEED)
     got = summarize(framework, "as NumPy", "", found.run(case))
     assert (got.verdict, got.why) == (verdict, why)
 
@@ -239,12 +239,12 @@ def test_closed_forms_are_held_to_their_bound(monkeypatch):
     """XLA inside TensorFlow cannot call the kernel; a thousandth too much is seen."""
     pytest.importorskip("tensorflow")
     (found,) = (c for c in checks() if c.name == "closed forms")
-    face = adapters.face("tensorflow", "similarity")
-    case = Case(face, True, ("float32",), SEED)
+    frontend = adapters.frontend("tensorflow", "similarity")
+    case = Case(frontend, True, ("float32",), SEED)
     assert summarize("", "", "", found.run(case)).verdict == "pass"
-    without_kernel = face.without_kernel
+    without_kernel = frontend.without_kernel
     scaled = lambda *a: [1.001 * t for t in without_kernel(*a)]  # noqa: E731
-    monkeypatch.setattr(face, "without_kernel", scaled)
+    monkeypatch.setattr(frontend, "without_kernel", scaled)
     got = summarize("", "", "", found.run(case))
     assert got.verdict == "fail"
     assert "S by the closed forms" in got.why or "gradient" in got.why

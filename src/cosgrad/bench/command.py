@@ -74,7 +74,7 @@ def run(options: Options) -> int:
 
 
 def chosen(names: str | None) -> list[Library]:
-    """Those that are named, with cosgrad's faces for them; everyone by default.
+    """Those that are named, with cosgrad's frontends for them; everyone by default.
 
     Raises:
         OptionsError: A name is unknown.
@@ -90,8 +90,12 @@ def chosen(names: str | None) -> list[Library]:
         raise OptionsError(
             f"--rivals {names}: unknown {', '.join(sorted(unknown))}: bench knows {', '.join(LIBRARIES)}"
         )
-    faces = {LIBRARIES[name].face for name in wanted}
-    return [each for each in LIBRARIES.values() if each.name in wanted or (each.ours and each.face in faces)]
+    frontends = {LIBRARIES[name].frontend for name in wanted}
+    return [
+        each
+        for each in LIBRARIES.values()
+        if each.name in wanted or (each.ours and each.frontend in frontends)
+    ]
 
 
 def _measured(protocol: Protocol, libraries: Sequence[Library], console: Console) -> list[Entry]:

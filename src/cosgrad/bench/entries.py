@@ -61,7 +61,7 @@ class Protocol:
 
 @dataclass
 class Figure:
-    """One library at one piece of work; the ratio is its time over that of cosgrad's face."""
+    """One library at one piece of work; the ratio is its time over that of cosgrad's frontend."""
 
     seconds: float
     ratio: float | None = None
@@ -82,7 +82,7 @@ class Entry:
     """
 
     name: str
-    face: str
+    frontend: str
     how: str
     ours: bool
     version: str | None = None

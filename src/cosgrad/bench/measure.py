@@ -14,7 +14,7 @@ import numpy as np
 
 from cosgrad.bench.accuracy import in_ulp, truth
 from cosgrad.bench.entries import KINDS, QUANTITIES, Entry, Figure, Protocol
-from cosgrad.bench.rivals import FACES, LIBRARIES, Library
+from cosgrad.bench.rivals import FRAMEWORKS, LIBRARIES, Library
 from cosgrad.bench.rivals.base import Floats, Quantity
 from cosgrad.bench.timing import in_turn
 from cosgrad.bench.worker import FailedError, Kind, Worker
@@ -56,8 +56,8 @@ Tell = Callable[[str], None]
 
 def steps(protocol: Protocol, libraries: Sequence[Library]) -> int:
     """How often `measure` tells where it stands."""
-    faces = len({library.face for library in libraries})
-    return len(libraries) + faces * (len(protocol.forward) + len(protocol.loss))
+    frontends = len({library.frontend for library in libraries})
+    return len(libraries) + frontends * (len(protocol.forward) + len(protocol.loss))
 
 
 def measure(protocol: Protocol, libraries: Sequence[Library], tell: Tell) -> list[Entry]:
@@ -68,12 +68,12 @@ def measure(protocol: Protocol, libraries: Sequence[Library], tell: Tell) -> lis
 
     Args:
         protocol: What is measured.
-        libraries: Who is measured; with each framework cosgrad's own face.
+        libraries: Who is measured; with each framework cosgrad's own frontend.
         tell: Told of every step.
     """
     curves = {against: points(protocol, against) for against in ("angle", "scale")}
     entries = {
-        library.name: Entry(library.name, library.face, library.how, library.ours, library.version())
+        library.name: Entry(library.name, library.frontend, library.how, library.ours, library.version())
         for library in libraries
     }
     with _processes() as workers:
@@ -85,8 +85,8 @@ def measure(protocol: Protocol, libraries: Sequence[Library], tell: Tell) -> lis
 
             for done in [pool.submit(first, name) for name in entries]:
                 done.result()
-        for face, title in FACES.items():
-            group = [name for name in entries if entries[name].face == face]
+        for frontend, title in FRAMEWORKS.items():
+            group = [name for name in entries if entries[name].frontend == frontend]
             for kind in KINDS if group else ():
                 if kind == "loss":
                     _afresh([name for name in group if LIBRARIES[name].pool], workers)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from cosgrad.bench.entries import Entry, Protocol
-from cosgrad.bench.rivals import FACES
+from cosgrad.bench.rivals import FRAMEWORKS
 from cosgrad.bench.summary import WORK, at_a_glance, findings, troubles
 from cosgrad.report.figures import duration, size
 from cosgrad.report.html import Html, bullets, details, join, page, section, table, tag
@@ -47,9 +47,9 @@ def render(
             tag(
                 "p",
                 "One line for each library that was measured. Errors are in units in the last place of "
-                "float32 (ulp): 0.5 is what rounding alone costs. “cosgrad is as fast” says how many times "
-                "as fast cosgrad's face for the same framework is, timed in turn; memory is what is needed "
-                "beside the inputs. The distance of a library that has none is 1 minus its similarity.",
+                "float32 (ulp): rounding alone costs up to 0.5. “cosgrad is as fast” is the speed of "
+                "cosgrad for the same framework relative to the library, timed in turn. Memory is the peak "
+                "beside the inputs. If a library has no distance, it is computed as 1 minus the similarity.",
             ),
             table(head, rows, label="every library in one line", left=(0, 2)),
         ),
@@ -174,10 +174,10 @@ def _plots(
     *,
     below: bool = True,
 ) -> Html:
-    """One plot for each framework, cosgrad's face first."""
+    """One plot for each framework, cosgrad's frontend first."""
     drawn = []
-    for face, name in FACES.items():
-        series = [Series(e.name, points) for e in entries if e.face == face and (points := curve(e))]
+    for frontend, name in FRAMEWORKS.items():
+        series = [Series(e.name, points) for e in entries if e.frontend == frontend and (points := curve(e))]
         if series:
             says = f"{title}, libraries of {name}: {', '.join(s.name for s in series)}; the numbers follow."
             plot = Plot(

@@ -131,20 +131,20 @@ def _span(peaks: Sequence[int]) -> str:
 
 
 def better(ours: Sequence[Entry], rivals: Sequence[Entry], protocol: Protocol) -> list[str]:
-    """Every rival that beats cosgrad's face of its framework somewhere, and the most by which it does."""
-    own = {e.face: e for e in ours}
+    """Every rival that beats cosgrad's frontend of its framework somewhere, and the most by which it does."""
+    own = {e.frontend: e for e in ours}
     said = []
     for rival in rivals:
-        if face := own.get(rival.face):
-            said += list(_beats(rival, face, protocol))
+        if frontend := own.get(rival.frontend):
+            said += list(_beats(rival, frontend, protocol))
     if not rivals:
         return ["No other library was measured"]
     return said or ["Nowhere that was measured"]
 
 
-def _beats(rival: Entry, face: Entry, protocol: Protocol) -> Iterator[str]:
+def _beats(rival: Entry, frontend: Entry, protocol: Protocol) -> Iterator[str]:
     for kind in KINDS:
-        mine, theirs = face.figures.get(kind, {}), rival.figures.get(kind, {})
+        mine, theirs = frontend.figures.get(kind, {}), rival.figures.get(kind, {})
         faster = {n: f.ratio for n, f in theirs.items() if f.ratio and f.ratio_high and f.ratio_high < 1}
         if faster:
             rows = min(faster, key=faster.__getitem__)
@@ -163,7 +163,7 @@ def _beats(rival: Entry, face: Entry, protocol: Protocol) -> Iterator[str]:
         for against in ("angle", "scale")
         for at, own, their in zip(
             getattr(protocol, against + "s"),
-            face.errors.get(quantity, {}).get(against, []),
+            frontend.errors.get(quantity, {}).get(against, []),
             rival.errors.get(quantity, {}).get(against, []),
             strict=False,
         )

@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cosgrad.spec import Face, Shape
+from cosgrad.spec import Frontend, Shape
 
-FACE = Face("axis", "array")
+FRONTEND = Frontend("axis", "array")
 _FLOATS = "float16, bfloat16, float32 or float64"
 _DTYPES = frozenset(map(jnp.dtype, (jnp.float16, jnp.bfloat16, jnp.float32, jnp.float64)))
 
@@ -21,7 +21,7 @@ def as_array(name: str, x: Any) -> Any:
         raise TypeError(f"{name} is {type(x).__name__}, must be an array")
     dtype = x.dtype if hasattr(x, "dtype") else jax.dtypes.result_type(x)
     if dtype not in _DTYPES and not (jnp.issubdtype(dtype, jnp.integer) or dtype == jnp.bool_):
-        raise FACE.refuse_dtype(name, dtype, f"real, that is {_FLOATS}, or integers, taken as floats")
+        raise FRONTEND.refuse_dtype(name, dtype, f"real, that is {_FLOATS}, or integers, taken as floats")
     return x
 
 
@@ -64,8 +64,8 @@ def as_pair(
     x, y = as_array(x_name, x), as_array(y_name, y)
     dtype = promoted(x, y)
     a, b = as_floats(x, y)
-    shape = FACE.check_broadcast(x_name, a.shape, y_name, b.shape)
-    axis = FACE.check_axis(axis, len(shape))
+    shape = FRONTEND.check_broadcast(x_name, a.shape, y_name, b.shape)
+    axis = FRONTEND.check_axis(axis, len(shape))
     shape = shape or (1,)
     a, b = varying_alike((_of_rank(a, len(shape)), _of_rank(b, len(shape))))
     return a, b, axis, shape[:axis] + shape[axis + 1 :], dtype

@@ -10,7 +10,7 @@ from jax.core import Tracer
 from jax.typing import ArrayLike
 
 from cosgrad import spec
-from cosgrad.jax._arguments import FACE, as_array, as_floats, promoted, varying_alike
+from cosgrad.jax._arguments import FRONTEND, as_array, as_floats, promoted, varying_alike
 from cosgrad.jax._sigmoid import Sigmoid
 from cosgrad.jax._similarity import cosine_similarity, normalize
 from cosgrad.jax._softmax import Softmax
@@ -95,7 +95,7 @@ def contrastive_loss(
     x, y = as_array("x", x), as_array("y", y)
     a, b = as_floats(x, y)
     _check_fixed(x=a, y=b)
-    FACE.check_contrastive(a.shape, b.shape, labelled, symmetric)
+    FRONTEND.check_contrastive(a.shape, b.shape, labelled, symmetric)
     devices = 1 if axis_name is None else jax.lax.psum(1, axis_name)
     loss: Array = _contrastive(
         a,
@@ -147,7 +147,7 @@ def nt_xent_loss(
     """
     (a,) = as_floats(as_array("z", z))
     _check_fixed(z=a)
-    FACE.check_views(a.shape, labels is not None)
+    FRONTEND.check_views(a.shape, labels is not None)
     loss: Array = _nt_xent(a, _labels("labels", labels, len(a)), _temperature(temperature), axis=axis_name)
     return loss
 
@@ -187,7 +187,7 @@ def sigmoid_contrastive_loss(
     x, y = as_array("x", x), as_array("y", y)
     a, b = as_floats(x, y)
     _check_fixed(x=a, y=b)
-    FACE.check_contrastive(a.shape, b.shape, labels=False, symmetric=False)
+    FRONTEND.check_contrastive(a.shape, b.shape, labels=False, symmetric=False)
     loss: Array = _sigmoid(a, b, _scalar("scale", scale), _scalar("bias", bias), axis=axis_name)
     return loss.astype(promoted(x, y))
 
@@ -196,14 +196,14 @@ def _check_fixed(**arrays: Array) -> None:
     """Refuse rows of which only a symbol tells how many: tiles are cut when they are traced."""
     for name, a in arrays.items():
         if a.ndim and not isinstance(a.shape[0], int):
-            raise FACE.shape_error(
+            raise FRONTEND.shape_error(
                 f"{name} of shape {a.shape} must have a number of rows that is fixed when it is traced: "
                 "export the loss for each that is wanted, or the dense formula on pairwise_cosine_similarity"
             )
 
 
 def _scalar(name: str, number: Any) -> Array:
-    FACE.check_shape(name, jnp.shape(as_array(name, number)), ())
+    FRONTEND.check_shape(name, jnp.shape(as_array(name, number)), ())
     return as_floats(number)[0]
 
 
@@ -219,8 +219,8 @@ def _labels(name: str, labels: Any, rows: int) -> Array | None:
         return None
     a = jnp.asarray(as_array(name, labels))
     if not (jnp.issubdtype(a.dtype, jnp.integer) or a.dtype == jnp.bool_):
-        raise FACE.refuse_dtype(name, a.dtype, "integers or booleans")
-    FACE.check_shape(name, a.shape, (rows,))
+        raise FRONTEND.refuse_dtype(name, a.dtype, "integers or booleans")
+    FRONTEND.check_shape(name, a.shape, (rows,))
     return a
 
 
@@ -229,8 +229,8 @@ def _ignore(ignore: Any, shape: spec.Shape) -> Array | None:
         return None
     a = jnp.asarray(as_array("ignore", ignore))
     if a.dtype != jnp.bool_:
-        raise FACE.refuse_dtype("ignore", a.dtype, "booleans")
-    FACE.check_shape("ignore", a.shape, shape)
+        raise FRONTEND.refuse_dtype("ignore", a.dtype, "booleans")
+    FRONTEND.check_shape("ignore", a.shape, shape)
     return a
 
 

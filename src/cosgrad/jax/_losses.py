@@ -10,8 +10,8 @@ from jax.typing import ArrayLike
 
 from cosgrad import formulas, spec
 from cosgrad.closed import BOTH, DISTANCE
-from cosgrad.jax._arguments import FACE, as_array, as_floats, as_pair
-from cosgrad.jax._array import OPS
+from cosgrad.jax._arguments import FRONTEND, as_array, as_floats, as_pair
+from cosgrad.jax._ops import OPS
 from cosgrad.jax._similarity import cosine
 
 
@@ -94,8 +94,8 @@ def cosine_embedding_loss(
     t = as_array("target", target)
     dtype = jnp.result_type(t)
     if dtype == jnp.bool_:
-        raise FACE.refuse_dtype("target", dtype, "of numbers: jnp.where(target, 1, -1)")
-    FACE.check_fits("target", jnp.shape(t), D.shape)
+        raise FRONTEND.refuse_dtype("target", dtype, "of numbers: jnp.where(target, 1, -1)")
+    FRONTEND.check_fits("target", jnp.shape(t), D.shape)
     if not isinstance(t, Tracer) and getattr(t, "is_fully_addressable", True):
         spec.check_target(np.asarray(t))  # NumPy's operations are not traced
     t = jnp.asarray(t)
@@ -122,7 +122,7 @@ def _unit_distance(
 
 def _weights(weights: Any, batch: spec.Shape) -> Array:
     (w,) = as_floats(as_array("weights", weights))
-    FACE.check_fits("weights", w.shape, batch)
+    FRONTEND.check_fits("weights", w.shape, batch)
     return w
 
 

@@ -9,8 +9,8 @@ from jax import Array
 from jax.interpreters import ad
 
 from cosgrad import formulas
-from cosgrad.jax import _kernel
-from cosgrad.jax._array import OPS
+from cosgrad.jax import _native
+from cosgrad.jax._ops import OPS
 from cosgrad.jax._primitive import broadcast, define, known, like, summed_to
 from cosgrad.spec import Shape
 
@@ -33,9 +33,9 @@ def _shapes(*arrays: Any, axis: int, eps: float) -> list[Shape]:
     return [jnp.broadcast_shapes(*(a.shape for a in arrays))]
 
 
-def _native(*arrays: Array, axis: int, eps: float) -> list[Array]:
+def _by_kernel(*arrays: Array, axis: int, eps: float) -> list[Array]:
     shapes = _shapes(*arrays, axis=axis, eps=eps)
-    return _kernel.call("cosgrad_normalize", shapes[0], axis, eps, arrays, shapes)
+    return _native.call("cosgrad_normalize", shapes[0], axis, eps, arrays, shapes)
 
 
 def _closed(x: Array, *, axis: int, eps: float) -> list[Array]:
@@ -50,8 +50,8 @@ def _mapped(size: int, *, axis: int, eps: float) -> dict[str, Any]:
     return {"axis": axis + 1, "eps": eps}
 
 
-unit_p = define("unit", _shapes, _native, _closed, _mapped)
-unit_gradient_p = define("unit_gradient", _shapes, _native, _gradient_closed, _mapped)
+unit_p = define("unit", _shapes, _by_kernel, _closed, _mapped)
+unit_gradient_p = define("unit_gradient", _shapes, _by_kernel, _gradient_closed, _mapped)
 
 
 def _jvp(primals: Any, tangents: Any, *, axis: int, eps: float) -> Any:

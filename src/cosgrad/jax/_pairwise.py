@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
-from cosgrad.jax._arguments import FACE, as_array, as_floats, promoted
+from cosgrad.jax._arguments import FRONTEND, as_array, as_floats, promoted
 from cosgrad.jax._similarity import normalize
 
 
@@ -70,7 +70,7 @@ def _checked(x: ArrayLike, y: ArrayLike | None, *, distance: bool) -> Array:
     other = given if y is None or y is x else as_array("y", y)  # a tracer is x or not, as an array is
     own = other is given
     a, b = as_floats(given, other)
-    FACE.check_matrices(a.shape, b.shape)
+    FRONTEND.check_matrices(a.shape, b.shape)
     result: Array = _matrix(a, None if own else b, distance=distance)
     return result.astype(promoted(given, other))
 

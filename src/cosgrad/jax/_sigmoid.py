@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.nn import sigmoid, softplus
 
-from cosgrad.jax._array import OPS
+from cosgrad.jax._ops import OPS
 from cosgrad.jax._tiled import product, summed, tile_pairs
 from cosgrad.jax._tiles import cut, joined, sweep
 

@@ -7,8 +7,8 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from cosgrad.closed import BOTH, DISTANCE, SIMILARITY, Rule
-from cosgrad.jax import _normalize, _primitives
-from cosgrad.jax._arguments import FACE, as_array, as_floats, as_pair
+from cosgrad.jax import _normalize, _rules
+from cosgrad.jax._arguments import FRONTEND, as_array, as_floats, as_pair
 from cosgrad.spec import check_eps
 
 
@@ -101,7 +101,7 @@ def normalize(x: ArrayLike, *, axis: int = -1, eps: float = 0.0) -> Array:
         Array([0.6, 0.8], dtype=float32)
     """
     (a,) = as_floats(as_array("x", x))
-    axis, eps = FACE.check_axis(axis, a.ndim), check_eps(eps)
+    axis, eps = FRONTEND.check_axis(axis, a.ndim), check_eps(eps)
     return _normalize.normalize(a.reshape(a.shape or (1,)), axis, eps).reshape(a.shape)
 
 
@@ -118,6 +118,6 @@ def cosine(
     """Return S, D or both of two arrays known by these names."""
     eps = check_eps(eps)
     a, b, axis, _, dtype = as_pair(names[0], x, names[1], y, axis)
-    out = [t.astype(dtype) for t in _primitives.cosine(a, b, Rule(axis, eps, what, skip_zero))]
+    out = [t.astype(dtype) for t in _rules.cosine(a, b, Rule(axis, eps, what, skip_zero))]
     out = [jnp.expand_dims(t, axis) for t in out] if keepdims else out
     return out if what == BOTH else out[0]

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from cosgrad.jax._array import OPS
+from cosgrad.jax._ops import OPS
 from cosgrad.jax._tiled import Pairs, product, summed, tile_pairs
 from cosgrad.jax._tiles import cut, joined, sweep
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.custom_derivatives import SymbolicZero
 
-from cosgrad.jax._array import OPS
+from cosgrad.jax._ops import OPS
 from cosgrad.jax._tiles import cut
 
 NOBODY = -1  # the place of what fills up the last tile

@@ -1,4 +1,4 @@
-"""The cosine as Keras losses and metrics, on every Keras backend through that framework's face.
+"""The cosine as Keras losses and metrics, on every Keras backend through that framework's frontend.
 
 The losses stand here too; metrics, whose names are the same, only in `cosgrad.keras.metrics`.
 """

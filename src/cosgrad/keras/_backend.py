@@ -1,4 +1,4 @@
-"""The face of the framework that Keras runs on, and Keras's weights and masks in our terms."""
+"""The frontend of the framework that Keras runs on, and Keras's weights and masks in our terms."""
 
 import math
 from collections.abc import Callable
@@ -10,12 +10,12 @@ import keras
 from keras import ops
 from keras.src.backend.common.masking import get_keras_mask as mask_of
 
-from cosgrad.spec import Face
+from cosgrad.spec import Frontend
 
 __all__ = ["NAMES", "as_tensors", "backend", "excluding", "mask_of", "plain", "values", "weights_of"]
 
-_FACES: Final = ("torch", "jax", "tensorflow")
-FACE: Final = Face("axis", "tensor")
+_FRAMEWORKS: Final = ("torch", "jax", "tensorflow")
+FRONTEND: Final = Frontend("axis", "tensor")
 NAMES: Final = ("y_true", "y_pred")
 _HALF: Final = ("float16", "bfloat16")
 _REAL: Final = ("float", "bfloat", "int", "uint", "bool")
@@ -25,17 +25,17 @@ P = ParamSpec("P")
 
 @dataclass(frozen=True)
 class Backend:
-    """What losses and metrics ask of a face."""
+    """What losses and metrics ask of a frontend."""
 
     cosine: Callable[..., Any]
     reduced: Callable[..., Any]
 
 
 def backend() -> Backend:
-    """Return the face of Keras's backend."""
+    """Return the frontend of Keras's backend."""
     name = keras.backend.backend()
-    if name not in _FACES:
-        raise ImportError(f"cosgrad.keras runs on the Keras backends {', '.join(_FACES)}, not on {name}")
+    if name not in _FRAMEWORKS:
+        raise ImportError(f"cosgrad.keras runs on the Keras backends {', '.join(_FRAMEWORKS)}, not on {name}")
     import_module(f"cosgrad.{name}")  # says what is missing
     return Backend(
         import_module(f"cosgrad.{name}._similarity").cosine, import_module(f"cosgrad.{name}._losses").reduced
@@ -77,7 +77,7 @@ def kinds_of(name: str, t: Any) -> set[str]:
     kinds = {_PYTHON.get(kind) or getattr(kind, "name", None) or _name(kind) for kind in found}
     for kind in kinds:
         if not kind.startswith(_REAL):
-            raise FACE.refuse_dtype(name, kind, "real")
+            raise FRONTEND.refuse_dtype(name, kind, "real")
     return kinds
 
 
@@ -87,7 +87,7 @@ def _name(kind: Any) -> str:
 
 def values(what: str, y_true: Any, y_pred: Any, axis: int, weighted: bool) -> Any:
     """Return S or D of each pair of vectors; with weights, rows whose cotangent is 0 have gradient 0."""
-    FACE.check_axis(axis, len(y_pred.shape))  # in Keras's words
+    FRONTEND.check_axis(axis, len(y_pred.shape))  # in Keras's words
     return backend().cosine(what, NAMES, y_true, y_pred, axis, 0.0, skip_zero=weighted)
 
 
@@ -115,7 +115,7 @@ def _fitted(name: str, w: Any, losses: Any) -> Any:
     if len(w.shape) < len(shape):
         w = ops.reshape(w, (*ops.shape(w), *(1,) * (len(shape) - len(w.shape))))
     if not any(n is None for n in (*w.shape, *shape)):
-        FACE.check_fits(name, tuple(w.shape), shape)
+        FRONTEND.check_fits(name, tuple(w.shape), shape)
     return w
 
 

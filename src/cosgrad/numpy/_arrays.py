@@ -9,13 +9,13 @@ from numpy.exceptions import AxisError
 from numpy.typing import ArrayLike, NDArray
 
 from cosgrad import _native
-from cosgrad.spec import Face, Shape
+from cosgrad.spec import Frontend, Shape
 
 Array: TypeAlias = NDArray[Any]
 P = ParamSpec("P")
 T = TypeVar("T")
 
-FACE = Face("axis", "array", AxisError)
+FRONTEND = Frontend("axis", "array", AxisError)
 # The float that holds the integers of so many bytes.
 _HOLDING: Final = {2: np.float32, 4: np.float64, 8: np.float64}
 _FLOATS = "float16, bfloat16, float32 or float64"
@@ -49,7 +49,9 @@ def as_array(name: str, x: ArrayLike) -> Array:
     if dtype_index(array.dtype) is None and array.dtype.kind not in "biu":
         if hasattr(x, "toarray"):  # SciPy's sparse classes, which NumPy takes for one object
             raise TypeError(f"{name} is a sparse {type(x).__name__}, must be dense: pass {name}.toarray()")
-        raise FACE.refuse_dtype(name, array.dtype, f"real, that is {_FLOATS}, or integers, taken as float64")
+        raise FRONTEND.refuse_dtype(
+            name, array.dtype, f"real, that is {_FLOATS}, or integers, taken as float64"
+        )
     return array
 
 
@@ -85,12 +87,12 @@ def as_pair(
     a, b = as_array(x_name, x), as_array(y_name, y)
     dtype = promote(a, b)
     if dtype_index(dtype) is None:
-        raise FACE.refuse_dtype(f"the promoted type of {x_name} and {y_name}", dtype, _FLOATS)
+        raise FRONTEND.refuse_dtype(f"the promoted type of {x_name} and {y_name}", dtype, _FLOATS)
     a, b = convert(a, dtype), convert(b, dtype)
     if a.ndim == b.ndim == 0:
         a = a.reshape(1)
-    shape = FACE.check_broadcast(x_name, a.shape, y_name, b.shape)
-    axis = FACE.check_axis(axis, len(shape))
+    shape = FRONTEND.check_broadcast(x_name, a.shape, y_name, b.shape)
+    axis = FRONTEND.check_axis(axis, len(shape))
     return a, b, axis, shape[:axis] + shape[axis + 1 :]
 
 

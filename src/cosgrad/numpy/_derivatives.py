@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 
 from cosgrad import _native, formulas, spec
 from cosgrad.numpy._arrays import (
-    FACE,
+    FRONTEND,
     OPS,
     Array,
     address,
@@ -185,11 +185,11 @@ def _cotangent(grad_output: ArrayLike | None, batch: spec.Shape, dtype: np.dtype
     if grad_output is None:
         return np.broadcast_to(np.ones((), dtype), batch)
     g = convert(as_array("grad_output", grad_output), dtype)
-    FACE.check_fits("grad_output", g.shape, batch, "the similarity's shape")
+    FRONTEND.check_fits("grad_output", g.shape, batch, "the similarity's shape")
     return np.broadcast_to(g, batch)
 
 
 def _direction(name: str, direction: ArrayLike, of: str, like: Array) -> Array:
     t = convert(as_array(name, direction), like.dtype)
-    FACE.check_fits(name, t.shape, like.shape, f"the shape of {of},")
+    FRONTEND.check_fits(name, t.shape, like.shape, f"the shape of {of},")
     return np.broadcast_to(t, like.shape)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from cosgrad import formulas, spec
-from cosgrad.numpy._arrays import FACE, OPS, Array, aligned, as_array, as_pair, keeping_subnormals
+from cosgrad.numpy._arrays import FRONTEND, OPS, Array, aligned, as_array, as_pair, keeping_subnormals
 from cosgrad.numpy._similarity import both, distance
 
 
@@ -56,7 +56,7 @@ def cosine_distance_loss(
     w = None
     if weights is not None:
         w = as_array("weights", weights)
-        FACE.check_fits("weights", w.shape, D.shape)
+        FRONTEND.check_fits("weights", w.shape, D.shape)
     return reduced(D, w, reduction)
 
 
@@ -89,9 +89,9 @@ def cosine_embedding_loss(
     spec.check_reduction(reduction)
     S, D = both(("x1", "x2"), x1, x2)
     t = as_array("target", target)
-    FACE.check_fits("target", t.shape, D.shape)
+    FRONTEND.check_fits("target", t.shape, D.shape)
     if t.dtype == np.bool_:
-        raise FACE.refuse_dtype("target", t.dtype, "of numbers: np.where(target, 1, -1)")
+        raise FRONTEND.refuse_dtype("target", t.dtype, "of numbers: np.where(target, 1, -1)")
     spec.check_target(t)
     losses = np.where(t > 0, D, np.where(margin >= S, 0, S - np.asarray(margin, S.dtype))).astype(S.dtype)
     return reduced(losses, None, reduction)

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from cosgrad.numpy._arrays import FACE, Array, as_array, convert, keeping_subnormals, promote
+from cosgrad.numpy._arrays import FRONTEND, Array, as_array, convert, keeping_subnormals, promote
 from cosgrad.numpy._similarity import normalize
 
 
@@ -64,7 +64,7 @@ def _matrix(x: ArrayLike, y: ArrayLike | None, *, distance: bool) -> Array:
     a = as_array("x", x)
     b = a if y is None or y is x else as_array("y", y)
     own = b is a
-    FACE.check_matrices(a.shape, b.shape)
+    FRONTEND.check_matrices(a.shape, b.shape)
     dtype = promote(a, b)
     wide = np.promote_types(dtype, np.float32)  # BLAS has no half types
     u = normalize(convert(a, wide))

@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 
 from cosgrad import _native, spec
 from cosgrad.numpy._arrays import (
-    FACE,
+    FRONTEND,
     Array,
     address,
     as_array,
@@ -147,7 +147,7 @@ def normalize(x: ArrayLike, *, axis: int = -1, eps: float = 0.0) -> Array:
     a = convert(given, promote(given))
     a = a if a.ndim else a.reshape(1)
     out = np.empty_like(a)
-    axis = FACE.check_axis(axis, given.ndim)
+    axis = FRONTEND.check_axis(axis, given.ndim)
     index = dtype_index(a.dtype) or 0
     _native.normalize(index, 1, axis, spec.check_eps(eps), *view(a), address(out), out.strides, 0)
     return out.reshape(given.shape)

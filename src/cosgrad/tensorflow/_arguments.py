@@ -7,9 +7,9 @@ from typing import Any, Final, ParamSpec
 import numpy as np
 import tensorflow as tf
 
-from cosgrad.spec import Face
+from cosgrad.spec import Frontend
 
-FACE: Final = Face("axis", "tensor")
+FRONTEND: Final = Frontend("axis", "tensor")
 HALF: Final = (tf.float16, tf.bfloat16)
 FLOATS: Final = (tf.float16, tf.bfloat16, tf.float32, tf.float64)
 FLOAT_NAMES: Final = "float16, bfloat16, float32 or float64"
@@ -28,7 +28,7 @@ def as_tensor(name: str, x: Any, hint: tf.DType = tf.float32) -> Any:
     """Return x as a tensor of floats; Python's numbers and lists of them take the dtype of the hint."""
     t = as_dense(name, x, hint)
     if t.dtype not in FLOATS:
-        raise FACE.refuse_dtype(name, t.dtype.name, f"floating, that is {FLOAT_NAMES}")
+        raise FRONTEND.refuse_dtype(name, t.dtype.name, f"floating, that is {FLOAT_NAMES}")
     return t
 
 
@@ -40,7 +40,7 @@ def as_dense(name: str, x: Any, hint: tf.DType) -> Any:
         return tf.convert_to_tensor(x) if hasattr(x, "dtype") else tf.convert_to_tensor(x, dtype_hint=hint)
     except ValueError as error:  # TensorFlow's for objects, and for lists of unequal lengths
         if _holds_objects(x):
-            raise FACE.refuse_dtype(name, "object", "real numbers") from error
+            raise FRONTEND.refuse_dtype(name, "object", "real numbers") from error
         raise
 
 
@@ -66,7 +66,7 @@ def as_pair(names: Names, x: Any, y: Any) -> tuple[Any, Any]:
         b = as_tensor(names[1], y)
         b, a = _beside(b, names[0], x)
     if a.dtype != b.dtype:
-        raise FACE.dtype_error(
+        raise FRONTEND.dtype_error(
             f"{names[0]} is of dtype {a.dtype.name} and {names[1]} of dtype {b.dtype.name}, must be of one:"
             " TensorFlow does not promote"
         )
@@ -88,12 +88,12 @@ def promoted(x: Any, y: Any) -> tf.DType:
 def check_real(name: str, dtype: tf.DType) -> None:
     """Refuse what is not real numbers, before a cast drops an imaginary part."""
     if not (dtype.is_floating or dtype.is_integer or dtype.is_bool):
-        raise FACE.refuse_dtype(name, dtype.name, "real")
+        raise FRONTEND.refuse_dtype(name, dtype.name, "real")
 
 
 def check_axis(axis: int, rank: int | None) -> int:
     """Return the axis counted from the front, or as it is where the rank is not known yet."""
-    return operator.index(axis) if rank is None else FACE.check_axis(axis, rank)
+    return operator.index(axis) if rank is None else FRONTEND.check_axis(axis, rank)
 
 
 def broadcast(names: Names, x: Any, y: Any) -> Any:
@@ -105,7 +105,7 @@ def broadcast(names: Names, x: Any, y: Any) -> Any:
     shape = []
     for m, n in zip((1,) * (rank - len(a)) + a, (1,) * (rank - len(b)) + b, strict=True):
         if m is not None and n is not None and m != n and m != 1 and n != 1:
-            FACE.check_broadcast(names[0], a, names[1], b)
+            FRONTEND.check_broadcast(names[0], a, names[1], b)
         # An unknown length may be 1, so only a length above 1 is sure to be the result's.
         shape.append(n if m == 1 or (m is None and n != 1) else m)
     return tf.TensorShape(shape)
@@ -121,4 +121,4 @@ def without_axis(shape: Any, axis: int) -> Any:
 def check_fits(name: str, t: Any, batch: Any) -> None:
     """Refuse what enlarges the losses, as far as their shape is known; the rest is for the run to find."""
     if t.shape.is_fully_defined() and batch.is_fully_defined():
-        FACE.check_fits(name, tuple(t.shape), tuple(batch))
+        FRONTEND.check_fits(name, tuple(t.shape), tuple(batch))

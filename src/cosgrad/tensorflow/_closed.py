@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from cosgrad import closed, formulas
 from cosgrad.closed import BOTH, Rule
-from cosgrad.tensorflow._array import OPS
+from cosgrad.tensorflow._ops import OPS
 
 
 class Frame:

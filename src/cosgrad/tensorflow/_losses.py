@@ -9,7 +9,7 @@ from cosgrad import spec
 from cosgrad.closed import BOTH, DISTANCE
 from cosgrad.tensorflow import _closed
 from cosgrad.tensorflow._arguments import (
-    FACE,
+    FRONTEND,
     as_dense,
     as_pair,
     broadcast,
@@ -20,7 +20,7 @@ from cosgrad.tensorflow._arguments import (
     promoted,
     without_axis,
 )
-from cosgrad.tensorflow._array import OPS, wide, widest
+from cosgrad.tensorflow._ops import OPS, wide, widest
 from cosgrad.tensorflow._similarity import cosine
 
 
@@ -113,7 +113,7 @@ def cosine_embedding_loss(
     S, D = cosine(BOTH, ("x1", "x2"), x1, x2, -1)
     t = _real("target", target, S)
     if t.dtype.is_bool:
-        raise FACE.refuse_dtype("target", t.dtype.name, "of numbers: tf.where(target, 1, -1)")
+        raise FRONTEND.refuse_dtype("target", t.dtype.name, "of numbers: tf.where(target, 1, -1)")
     check_fits("target", t, D.shape)
     if tf.executing_eagerly():
         spec.check_target(t.numpy())

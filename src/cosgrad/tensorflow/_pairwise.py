@@ -4,7 +4,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from cosgrad.tensorflow._arguments import FACE, as_pair, plain, promoted
+from cosgrad.tensorflow._arguments import FRONTEND, as_pair, plain, promoted
 from cosgrad.tensorflow._similarity import normalize
 
 
@@ -66,7 +66,7 @@ def _matrix(x: Any, y: Any, *, distance: bool) -> Any:
     other = x if own else y
     a, b = as_pair(("x", "y"), x, other)
     if a.shape.is_fully_defined() and b.shape.is_fully_defined():  # else the product finds out
-        FACE.check_matrices(tuple(a.shape), tuple(b.shape))
+        FRONTEND.check_matrices(tuple(a.shape), tuple(b.shape))
     u = normalize(a)
     v = u if own else normalize(b)
     S = tf.matmul(u, v, transpose_b=True)

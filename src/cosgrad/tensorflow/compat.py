@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from cosgrad import formulas
 from cosgrad.tensorflow._arguments import as_dense, check_real, plain
-from cosgrad.tensorflow._array import OPS
+from cosgrad.tensorflow._ops import OPS
 
 __all__ = ["cosine_distance"]
 

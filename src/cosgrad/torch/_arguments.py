@@ -4,8 +4,8 @@ import torch
 from torch import Tensor
 
 from cosgrad import spec
-from cosgrad.spec import Face
-from cosgrad.torch._array import HAS_FLOAT64
+from cosgrad.spec import Frontend
+from cosgrad.torch._ops import HAS_FLOAT64
 from cosgrad.torch._rule import is_distributed
 
 
@@ -21,7 +21,7 @@ class DtypeError(TypeError, RuntimeError):
     """A dtype or layout that is not served."""
 
 
-FACE = Face("dim", "tensor", DimError, ShapeError, DtypeError)
+FRONTEND = Frontend("dim", "tensor", DimError, ShapeError, DtypeError)
 FLOATS = frozenset({torch.float16, torch.bfloat16, torch.float32, torch.float64})
 FLOAT_NAMES = "torch.float16, torch.bfloat16, torch.float32 or torch.float64"
 
@@ -41,7 +41,7 @@ def refuse_dtype(name: str, x: Tensor, takes: str) -> TypeError:
         cure = f"; {name}.dequantize() converts it"
     elif str(x.dtype).startswith("torch.float8"):
         cure = f"; {name}.to(torch.bfloat16) converts it exactly"
-    return FACE.refuse_dtype(name, x.dtype, f"{takes}, that is {FLOAT_NAMES}{cure}")
+    return FRONTEND.refuse_dtype(name, x.dtype, f"{takes}, that is {FLOAT_NAMES}{cure}")
 
 
 def resolved(x: Tensor) -> Tensor:
@@ -78,7 +78,7 @@ def promote(names: tuple[str, str], x: Tensor, y: Tensor) -> tuple[Tensor, Tenso
             raise refuse_dtype(name, t, "real")
     dtype = torch.promote_types(x.dtype, y.dtype)
     if dtype not in FLOATS:
-        raise FACE.refuse_dtype(
+        raise FRONTEND.refuse_dtype(
             f"the promoted type of {' and '.join(names)}",
             dtype,
             f"floating in at least one, that is {FLOAT_NAMES}",
@@ -139,10 +139,10 @@ def pair(names: tuple[str, str], x: Tensor, y: Tensor, dim: int) -> tuple[Tensor
     x, y = resolved(x), resolved(y)
     shape: tuple[int, ...] = x.shape
     if shape == y.shape:
-        axis = FACE.check_axis(dim, len(shape))
+        axis = FRONTEND.check_axis(dim, len(shape))
         return (x, y, axis) if shape else (x.unsqueeze(0), y.unsqueeze(0), axis)
-    shape = FACE.check_broadcast(names[0], tuple(x.shape), names[1], tuple(y.shape))
-    axis = FACE.check_axis(dim, len(shape))
+    shape = FRONTEND.check_broadcast(names[0], tuple(x.shape), names[1], tuple(y.shape))
+    axis = FRONTEND.check_axis(dim, len(shape))
     return _align(x, len(shape)), _align(y, len(shape)), axis
 
 

@@ -1,4 +1,4 @@
-"""What the operators themselves do under autograd: the rules of `_function`, or their closed forms.
+"""What the operators themselves do under autograd: the rules of `_rules`, or their closed forms.
 
 `torch.compile` sees the public functions as calls of operators and differentiates those. Under a `torch.func`
 transform or in forward mode an operator would need rules that `torch.library` cannot take (without a rule for
@@ -13,11 +13,11 @@ from torch import Tensor
 from cosgrad import formulas
 from cosgrad.closed import BOTH, DISTANCE, SIMILARITY, Rule
 from cosgrad.torch import _closed
-from cosgrad.torch._array import OPS
-from cosgrad.torch._function import Cosine, Gradient, front
 from cosgrad.torch._normalize import Normalize, NormalizeGradient
 from cosgrad.torch._operators import LIBRARY, OPERATORS, wanted
+from cosgrad.torch._ops import OPS
 from cosgrad.torch._rule import dissolves, recorded
+from cosgrad.torch._rules import Cosine, Gradient, front
 
 
 def _below(name: str, *arguments: Any) -> Any:

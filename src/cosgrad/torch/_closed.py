@@ -9,7 +9,7 @@ from torch import Tensor
 
 from cosgrad import closed
 from cosgrad.closed import BOTH, Rule
-from cosgrad.torch._array import OPS
+from cosgrad.torch._ops import OPS
 
 
 def cosine(x: Tensor, y: Tensor, rule: Rule) -> Any:

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from cosgrad.closed import BOTH, DISTANCE, SIMILARITY
 from cosgrad.torch._arguments import ShapeError, refuse_plain
-from cosgrad.torch._core import batch_shape, broadcast_shapes
+from cosgrad.torch._native import batch_shape, broadcast_shapes
 from cosgrad.torch._operators import LIBRARY
 from cosgrad.torch._rule import is_distributed
 

@@ -7,8 +7,8 @@ from torch import Tensor
 from torch.nn import Module, Parameter
 
 from cosgrad.torch._contrastive.problem import full_dtype
-from cosgrad.torch._function import forward_grad, primals
 from cosgrad.torch._rule import Function, transformed, watched
+from cosgrad.torch._rules import forward_grad, primals
 
 
 class ScalarModule(Module):

@@ -7,12 +7,11 @@ from torch import Tensor
 
 from cosgrad import formulas, spec
 from cosgrad.closed import BOTH, DISTANCE
-from cosgrad.torch._arguments import FACE, as_promoted, check_device, check_tensor, pair
-from cosgrad.torch._array import OPS, served_by_onnx
+from cosgrad.torch._arguments import FRONTEND, as_promoted, check_device, check_tensor, pair
 from cosgrad.torch._autocast import for_loss
-from cosgrad.torch._core import batch_shape
-from cosgrad.torch._function import PlainMean
+from cosgrad.torch._native import batch_shape
 from cosgrad.torch._numbers import as_tensor
+from cosgrad.torch._ops import OPS, served_by_onnx
 from cosgrad.torch._rule import (
     intercepted,
     is_distributed,
@@ -23,6 +22,7 @@ from cosgrad.torch._rule import (
     transformed,
     watched,
 )
+from cosgrad.torch._rules import PlainMean
 from cosgrad.torch._similarity import cosine, overridden, overrides, plain_rule
 from cosgrad.torch._targets import as_target, check_target, comparable
 
@@ -137,7 +137,7 @@ def cosine_embedding_loss(
     refuse_empty_vmap()
     t = as_target(target)
     S, D = cosine(BOTH, ("input1", "input2"), for_loss(input1), for_loss(input2), -1, 0.0)
-    FACE.check_fits("target", tuple(target.shape), tuple(D.shape))
+    FRONTEND.check_fits("target", tuple(target.shape), tuple(D.shape))
     check_device(("target", "input1"), target, input1)
     if _visible(target):
         check_target(target)
@@ -180,9 +180,9 @@ def _weights(weights: Tensor | float | None, losses: Tensor) -> Tensor:
             weights = torch.as_tensor(weights, dtype=wide.dtype, device=losses.device)
     check_tensor("weights", weights)
     if weights.is_complex():
-        raise FACE.refuse_dtype("weights", weights.dtype, "real")
+        raise FRONTEND.refuse_dtype("weights", weights.dtype, "real")
     weights = comparable(weights)
-    FACE.check_fits("weights", tuple(weights.shape), tuple(losses.shape))
+    FRONTEND.check_fits("weights", tuple(weights.shape), tuple(losses.shape))
     check_device(("weights", "labels"), weights, losses)
     saved: Tensor = kept(weights)[0]
     return saved

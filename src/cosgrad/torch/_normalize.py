@@ -1,6 +1,6 @@
 """The rules of differentiation of x / max(|x|, eps).
 
-Its Jacobian is symmetric, so one product serves both modes. As in `_function`, each rule comes once for plain
+Its Jacobian is symmetric, so one product serves both modes. As in `_rules`, each rule comes once for plain
 autograd and once for `torch.func` and forward mode.
 """
 
@@ -9,11 +9,11 @@ from typing import Any
 from torch import Tensor
 
 from cosgrad import formulas
-from cosgrad.torch import _core
-from cosgrad.torch._array import OPS
-from cosgrad.torch._function import forward_grad, front, primals
+from cosgrad.torch import _native
 from cosgrad.torch._operators import OPERATORS
+from cosgrad.torch._ops import OPS
 from cosgrad.torch._rule import Function, batched, functionalized, kept, plain, recorded, transformed
+from cosgrad.torch._rules import forward_grad, front, primals
 
 
 def normalize(x: Tensor, axis: int, eps: float) -> Any:
@@ -36,13 +36,13 @@ def gradient(x: Tensor, g: Tensor, axis: int, eps: float) -> Any:
 
 def _normalize(x: Tensor, axis: int, eps: float) -> Any:
     if plain(x):
-        return _core.normalize(x, axis, eps)
+        return _native.normalize(x, axis, eps)
     return OPERATORS.normalize(x, axis, eps)
 
 
 def _gradient(x: Tensor, g: Tensor, axis: int, eps: float) -> Any:
     if plain(x, g):
-        return _core.normalize_gradient(x, g, axis, eps)
+        return _native.normalize_gradient(x, g, axis, eps)
     if batched(g):
         return formulas.normalize_gradient(OPS, x, g, axis, eps)
     return OPERATORS.normalize_gradient(x, g, axis, eps)

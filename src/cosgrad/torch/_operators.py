@@ -6,7 +6,7 @@
 
 x and y have one dtype and rank and are equal along `axis`, which is not negative; elsewhere they broadcast.
 On the CPU the native core computes, on other devices the closed forms. What differentiates them (see
-`_function`) is also what differentiates the public functions, except under a `torch.func` transform or in
+`_rules`) is also what differentiates the public functions, except under a `torch.func` transform or in
 forward mode: there an operator is its closed form, which every transform understands.
 """
 
@@ -18,8 +18,8 @@ from torch import Tensor
 
 from cosgrad import formulas
 from cosgrad.closed import BOTH, DISTANCE, SIMILARITY, Rule
-from cosgrad.torch import _closed, _core
-from cosgrad.torch._array import OPS
+from cosgrad.torch import _closed, _native
+from cosgrad.torch._ops import OPS
 
 library: Any = torch.library  # has no types of its own
 LIBRARY = library.Library("cosgrad", "DEF")
@@ -38,14 +38,14 @@ LIBRARY.define("normalize_gradient(Tensor x, Tensor grad, int axis, float eps) -
 
 def _register_cosine(what: str) -> None:
     def cpu(x: Tensor, y: Tensor, axis: int, eps: float, skip_zero: bool = False) -> Any:
-        _core.check_memory(x, y)
-        return _core.cosine(x, y, Rule(axis, eps, what))
+        _native.check_memory(x, y)
+        return _native.cosine(x, y, Rule(axis, eps, what))
 
     def closed(x: Tensor, y: Tensor, axis: int, eps: float, skip_zero: bool = False) -> Any:
         return _closed.cosine(x, y, Rule(axis, eps, what))
 
     def fake(x: Tensor, y: Tensor, axis: int, eps: float, skip_zero: bool = False) -> Any:
-        shape = _core.batch_shape(x, y, axis)
+        shape = _native.batch_shape(x, y, axis)
         return (x.new_empty(shape), x.new_empty(shape)) if what == BOTH else x.new_empty(shape)
 
     _register(what, cpu, closed, fake)
@@ -62,8 +62,8 @@ def _gradient_cpu(
     need_x: bool = True,
     need_y: bool = True,
 ) -> list[Tensor]:
-    _core.check_memory(x, y, grad)
-    pair = _core.gradient(x, y, grad, Rule(axis, eps, what, skip_zero), need_x, need_y)
+    _native.check_memory(x, y, grad)
+    pair = _native.gradient(x, y, grad, Rule(axis, eps, what, skip_zero), need_x, need_y)
     return [t for t in pair if t is not None]
 
 
@@ -116,13 +116,13 @@ def _register(
 
 
 def _normalize_cpu(x: Tensor, axis: int, eps: float) -> Tensor:
-    _core.check_memory(x)
-    return _core.normalize(x, axis, eps)
+    _native.check_memory(x)
+    return _native.normalize(x, axis, eps)
 
 
 def _normalize_gradient_cpu(x: Tensor, grad: Tensor, axis: int, eps: float) -> Tensor:
-    _core.check_memory(x, grad)
-    return _core.normalize_gradient(x, grad, axis, eps)
+    _native.check_memory(x, grad)
+    return _native.normalize_gradient(x, grad, axis, eps)
 
 
 for _what in (SIMILARITY, DISTANCE, BOTH):

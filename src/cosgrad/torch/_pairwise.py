@@ -5,9 +5,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cosgrad.torch._arguments import FACE, as_promoted, check_device, promote
-from cosgrad.torch._array import served_by_onnx
+from cosgrad.torch._arguments import FRONTEND, as_promoted, check_device, promote
 from cosgrad.torch._autocast import for_rows
+from cosgrad.torch._ops import served_by_onnx
 from cosgrad.torch._rule import Function, plain, traced, transformed, without_autocast
 from cosgrad.torch._similarity import normalize, overridden, overrides
 
@@ -79,7 +79,7 @@ def _matrix(x: Tensor, y: Tensor | None, *, distance: bool) -> Tensor:
     one = y is None or y is x
     x, y = for_rows(x), None if one else for_rows(y)
     a, b = promote(("x", "y"), x, x if y is None else y)
-    FACE.check_matrices(tuple(a.shape), tuple(b.shape))
+    FRONTEND.check_matrices(tuple(a.shape), tuple(b.shape))
     check_device(("x", "y"), a, b)
     u = normalize(a, dim=-1, eps=0.0)
     v = u if one else normalize(b, dim=-1, eps=0.0)

@@ -15,10 +15,10 @@ from torch.overrides import (
 from cosgrad import formulas
 from cosgrad.closed import BOTH, DISTANCE, SIMILARITY, Rule
 from cosgrad.spec import size
-from cosgrad.torch import _closed, _core, _function, _normalize
+from cosgrad.torch import _closed, _native, _normalize, _rules
 from cosgrad.torch._arguments import (
-    FACE,
     FLOATS,
+    FRONTEND,
     DimError,
     as_promoted,
     check_eps,
@@ -27,10 +27,10 @@ from cosgrad.torch._arguments import (
     refuse_dtype,
     resolved,
 )
-from cosgrad.torch._array import OPS
 from cosgrad.torch._autocast import for_rows
 from cosgrad.torch._numbers import symbolic
 from cosgrad.torch._operators import OPERATORS
+from cosgrad.torch._ops import OPS
 from cosgrad.torch._rule import fake_mode, plain, rule, traced, transformed
 
 
@@ -156,7 +156,7 @@ def normalize(
     input, eps = for_rows(resolved(input)), check_eps(eps)  # noqa: A001 -- as above
     if dim is None or isinstance(dim, Sequence):
         return _normalize_over(input, _check_axes(dim, input.dim()), eps)
-    axis = FACE.check_axis(dim, input.dim())
+    axis = FRONTEND.check_axis(dim, input.dim())
     x = input.unsqueeze(0) if input.dim() == 0 else input
     result = _unit(x, axis, eps)
     return result.squeeze(0) if input.dim() == 0 else result
@@ -166,7 +166,7 @@ def _check_axes(dim: Sequence[int] | None, rank: int) -> tuple[int, ...]:
     """Return the axes counted from the front. As in PyTorch, None and an empty sequence mean all."""
     if not dim:
         return tuple(range(rank))
-    axes = tuple(FACE.check_axis(d, rank) for d in dim)
+    axes = tuple(FRONTEND.check_axis(d, rank) for d in dim)
     if len(set(axes)) < len(axes):
         raise DimError(f"dim={tuple(dim)} must name each dimension once")
     return axes[:rank]
@@ -206,13 +206,13 @@ def cosine(
     """Return S, D or both of two tensors known by these names."""
     if (how := plain_rule(what, x1, x2, dim, eps, skip_zero)) is not None:
         record = torch.is_grad_enabled() and (x1.requires_grad or x2.requires_grad)
-        out = (_function.PlainCosine.apply if record else _core.cosine)(x1, x2, how)
+        out = (_rules.PlainCosine.apply if record else _native.cosine)(x1, x2, how)
         return out.unsqueeze(how.axis) if keepdim else out
     eps = check_eps(eps)
     x1, x2 = for_rows(x1), for_rows(x2)
     x, y, axis = pair(names, x1, x2, dim)
     if not traced():
-        out = _function.cosine(x, y, rule(axis, eps, what, skip_zero))
+        out = _rules.cosine(x, y, rule(axis, eps, what, skip_zero))
     elif x.is_cpu and not symbolic(eps):
         out = getattr(OPERATORS, what)(x, y, axis, eps, skip_zero)
     else:

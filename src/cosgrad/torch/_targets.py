@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from cosgrad import spec
-from cosgrad.torch._arguments import FACE, check_tensor
+from cosgrad.torch._arguments import FRONTEND, check_tensor
 from cosgrad.torch._rule import is_distributed
 
 _UNSIGNED = (torch.uint8, torch.uint16, torch.uint32, torch.uint64)
@@ -24,9 +24,9 @@ def as_target(target: Tensor) -> Tensor:
     """Return the target in a dtype that holds -1, so that no unsigned number is taken for it."""
     check_tensor("target", target)
     if target.dtype is torch.bool:
-        raise FACE.refuse_dtype("target", target.dtype, "of numbers: torch.where(target, 1, -1)")
+        raise FRONTEND.refuse_dtype("target", target.dtype, "of numbers: torch.where(target, 1, -1)")
     if target.is_complex() or target.is_quantized:
-        raise FACE.refuse_dtype("target", target.dtype, "real, +1 and -1")
+        raise FRONTEND.refuse_dtype("target", target.dtype, "real, +1 and -1")
     if target.is_floating_point() and target.dtype.itemsize == 1:
         return target.to(torch.float32)
     return comparable(target)

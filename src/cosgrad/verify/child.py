@@ -68,9 +68,9 @@ def _judge(request: dict[str, Any], emit: Callable[..., None]) -> None:
     adapters.load(subject.framework, own=subject.target is None)
     emit("alive")
     if subject.target is None:
-        from cosgrad.verify.example import by_face
+        from cosgrad.verify.example import by_frontend
 
-        emit("example", values=by_face(subject.framework).as_dict())
+        emit("example", values=by_frontend(subject.framework).as_dict())
     for done, of, name, row in judge(subject, _beat(emit)):
         emit("check", done=done, of=of, name=name, row=None if row is None else row.as_dict())
 

@@ -24,7 +24,7 @@ class Options:
 
     target: str | None = None
     framework: str | None = None
-    faces: str | None = None
+    frameworks: str | None = None
     quantity: Quantity = "similarity"
     signature: Signature = "rows"
     strict: bool = False
@@ -51,7 +51,7 @@ def run(options: Options) -> int:
     if options.target is None:
         if any(r.example for r in reports):
             console.print(report.worked(reports))
-        console.print(report.faces(reports))
+        console.print(report.frontends(reports))
         console.print(report.errors(reports))
     else:
         console.print(report.target(reports[0]))
@@ -70,10 +70,14 @@ def run(options: Options) -> int:
 def _subjects(o: Options) -> list[Subject]:
     if o.target is None:
         if o.framework is not None:
-            raise TargetError(f"--framework {o.framework} belongs to a --target: choose faces with --faces")
-        return [Subject(name, seed=o.seed, thorough=o.thorough) for name in _faces(o.faces or "all")]
-    if o.faces is not None:
-        raise TargetError(f"--faces {o.faces} chooses this package's own faces, and --target is none of them")
+            raise TargetError(
+                f"--framework {o.framework} belongs to a --target: choose frontends with --frameworks"
+            )
+        return [Subject(name, seed=o.seed, thorough=o.thorough) for name in _frontends(o.frameworks or "all")]
+    if o.frameworks is not None:
+        raise TargetError(
+            f"--frameworks {o.frameworks} chooses this package's own frontends, and --target is none of them"
+        )
     if ":" not in o.target:
         raise TargetError(f"--target {o.target} must be MODULE:FUNCTION")
     framework = o.framework or "torch"
@@ -81,7 +85,7 @@ def _subjects(o: Options) -> list[Subject]:
     return [Subject(framework, o.target, o.quantity, o.signature, o.seed, o.thorough)]
 
 
-def _faces(chosen: str) -> list[str]:
+def _frontends(chosen: str) -> list[str]:
     if chosen == "all":
         return adapters.installed()
     names = list(dict.fromkeys(name.strip() for name in chosen.split(",")))
@@ -89,7 +93,7 @@ def _faces(chosen: str) -> list[str]:
         try:
             adapters.require(name)
         except adapters.UnavailableError as error:
-            raise TargetError(f"--faces {chosen}: {error}") from error
+            raise TargetError(f"--frameworks {chosen}: {error}") from error
     return names
 
 

@@ -29,9 +29,9 @@ class Worked:
         return asdict(self)
 
 
-def by_face(framework: str) -> Worked:
+def by_frontend(framework: str) -> Worked:
     """As the package computes them in float64."""
-    f = adapters.face(framework, "similarity")
+    f = adapters.frontend(framework, "similarity")
     x, y, u, v = (np.array([t]) for t in (X, Y, U, V))
     gx, gy = f.vjp(x, y, np.ones(1), "float64")
     return Worked(

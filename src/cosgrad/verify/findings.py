@@ -19,7 +19,7 @@ class Finding:
 
     verdict: Verdict
     ulp: float | None = None
-    """The worst error; for the package's own faces, after the absolute allowance of the standard."""
+    """The worst error; for the package's own frontends, after the absolute allowance of the standard."""
     where: str = ""
     """The input that caused it."""
     why: str = ""

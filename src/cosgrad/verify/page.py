@@ -24,7 +24,7 @@ def render(reports: Sequence[Report], strict: bool) -> str:
     """The whole page: the verdict, what was found, every check, the machine.
 
     Args:
-        reports: One for each face, or the one of the target.
+        reports: One for each frontend, or the one of the target.
         strict: Whether hazards count as fails.
     """
     good, tally = report.counted(reports, strict)
@@ -33,7 +33,7 @@ def render(reports: Sequence[Report], strict: bool) -> str:
     what = (
         f"{subject.target}, a {subject.quantity} of {subject.framework} {subject.signature}, was held "
         if subject.target
-        else "Every installed face of cosgrad was held "
+        else "Every installed frontend of cosgrad was held "
     )
     how = (
         "against the definition of the cosine, computed in many digits by code that shares nothing with it, "
@@ -49,7 +49,7 @@ def render(reports: Sequence[Report], strict: bool) -> str:
         tag("p", what + how),
         _found(reports),
     )
-    body = [_target(reports[0])] if subject.target else _faces(reports)
+    body = [_target(reports[0])] if subject.target else _frontends(reports)
     libraries = versions(("numpy", *(r.subject.framework for r in reports)))
     facts = {"cosgrad": version("cosgrad") or "not installed"} | machine() | libraries
     rows = [[key, str(value)] for key, value in facts.items()]
@@ -94,7 +94,7 @@ def _said(row: Row) -> Html:
     return join((why, *where))
 
 
-def _faces(reports: Sequence[Report]) -> list[Html]:
+def _frontends(reports: Sequence[Report]) -> list[Html]:
     by_name = [{row.check: row for row in r.rows} for r in reports]
     names = {row.check: row.asks for r in reports for row in r.rows}
     rows = [[name, *(_cell(rows.get(name)) for rows in by_name), asks] for name, asks in names.items()]

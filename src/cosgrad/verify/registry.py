@@ -11,7 +11,7 @@ from cosgrad.verify.case import Case
 from cosgrad.verify.findings import Finding, Verdict
 
 Run = Callable[[Case], Iterator[Finding]]
-Audience = Literal["all", "faces"]
+Audience = Literal["all", "frontends"]
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def check(
         name: Its line in the table.
         asks: What it asks for, in a few words.
         quantity: "similarity" or "distance" where it concerns only one.
-        audience: "faces" where it concerns the package's own functions only.
+        audience: "frontends" where it concerns the package's own functions only.
         raising: The verdict where the function raises: a fail for what everybody must be able to do, skipped
             for what a function may do without.
     """
@@ -53,7 +53,7 @@ def check(
 
 
 # In the order of the table.
-GROUPS = ("values", "edges", "gradients", "second", "memory", "types", "transforms", "faces")
+GROUPS = ("values", "edges", "gradients", "second", "memory", "types", "transforms", "frontends")
 
 
 def checks() -> list[Check]:

@@ -44,10 +44,10 @@ def _point(values: Sequence[float]) -> str:
 
 
 def worked_table(reports: Sequence[Report]) -> tuple[str, list[str], list[list[str]]]:
-    """The derivation at a readable point, and how far each face is from differences of the definition."""
-    faces = [(r.subject.name, r.example) for r in reports if r.example is not None]
+    """The derivation at a readable point, and how far each frontend is from differences of the definition."""
+    frontends = [(r.subject.name, r.example) for r in reports if r.example is not None]
     true = example.by_differences()
-    apart = [example.departures(w, true) for _, w in faces]
+    apart = [example.departures(w, true) for _, w in frontends]
     labels = ("S", "dS/dx", "dS/dy", "dS.(u, v)", "distance loss")
     rows = [
         [label, _vector(value), *(f"±{d[k]:.0e}" if d[k] else "exact" for d in apart)]
@@ -56,7 +56,7 @@ def worked_table(reports: Sequence[Report]) -> tuple[str, list[str], list[list[s
     point = ", ".join(f"{name} = {_point(getattr(example, name.upper()))}" for name in "xyuv")
     pairs = [f"{_point(a)} {_point(b)}" for a, b in zip(example.LABELS, example.PREDICTIONS, strict=True)]
     where = f"at {point};\nthe distance loss of the rows {' and '.join(pairs)}"
-    return where, ["", "by differences", *(name for name, _ in faces)], rows
+    return where, ["", "by differences", *(name for name, _ in frontends)], rows
 
 
 def worked(reports: Sequence[Report]) -> RenderableType:
@@ -71,8 +71,8 @@ def worked(reports: Sequence[Report]) -> RenderableType:
     return Group(title, *(Text(f"  {line}") for line in where.splitlines()), table)
 
 
-def faces(reports: Sequence[Report]) -> RenderableType:
-    """One line per check, one column per face; what it asks where a terminal has room for it."""
+def frontends(reports: Sequence[Report]) -> RenderableType:
+    """One line per check, one column per frontend; what it asks where a terminal has room for it."""
     table = _plain("Checks, with the worst error in ulp")
     table.add_column("check", no_wrap=True)
     room = len(reports) <= 3

@@ -1,4 +1,4 @@
-"""What is judged, the package's own faces or somebody's function: found, tried, put before the checks."""
+"""What is judged, the package's own frontends or somebody's function: found, tried, put before the checks."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Subject:
 
     Args:
         framework: Whose arrays it takes.
-        target: `module:function`; None is the package's own face.
+        target: `module:function`; None is the package's own frontend.
         quantity: What the target returns.
         signature: How the target is called.
         seed: Of all inputs.
@@ -102,7 +102,7 @@ def preflight(f: Function, name: str, seed: int, every: bool) -> tuple[str, ...]
 def cases(subject: Subject, beat: Callable[[], None]) -> list[Case]:
     """One case per function that is judged."""
     if subject.target is None:
-        functions = [adapters.face(subject.framework, q, beat) for q in ("similarity", "distance")]
+        functions = [adapters.frontend(subject.framework, q, beat) for q in ("similarity", "distance")]
     else:
         try:
             target = find(subject.target)
@@ -118,11 +118,11 @@ def cases(subject: Subject, beat: Callable[[], None]) -> list[Case]:
 
 
 def _wanted(check: Check, case: Case, alone: bool) -> bool:
-    if check.audience == "faces" and not case.exact:
+    if check.audience == "frontends" and not case.exact:
         return False
     if check.quantity:
         return check.quantity == case.f.quantity
-    # the distance of a face repeats what concerns values, not what concerns transforms and derivatives
+    # the distance of a frontend repeats what concerns values, not what concerns transforms and derivatives
     return (
         alone
         or case.f.quantity == "similarity"

@@ -118,7 +118,7 @@ def supervise(
         progress: Told of every event.
 
     Returns:
-        One report per subject. A face of the package that crashes or hangs has a failed row that says so.
+        One report per subject. A frontend of the package that crashes or hangs has a failed row that says so.
 
     Raises:
         TargetError: Somebody's function cannot be judged.

@@ -3,12 +3,12 @@
 from cosgrad.bench.rivals import jax, numpy, tensorflow, torch
 from cosgrad.bench.rivals.base import Functions, Library
 
-__all__ = ["FACES", "LIBRARIES", "Functions", "Library"]
+__all__ = ["FRAMEWORKS", "LIBRARIES", "Functions", "Library"]
 
-FACES = {"numpy": "NumPy", "torch": "PyTorch", "jax": "JAX", "tensorflow": "TensorFlow"}
-"""The names of cosgrad's faces, in the order of every table."""
+FRAMEWORKS = {"numpy": "NumPy", "torch": "PyTorch", "jax": "JAX", "tensorflow": "TensorFlow"}
+"""The names of cosgrad's frontends, in the order of every table."""
 
 LIBRARIES = {
     library.name: library for module in (numpy, torch, jax, tensorflow) for library in module.LIBRARIES
 }
-"""Everyone by name; in each framework cosgrad's face is the first."""
+"""Everyone by name; in each framework cosgrad's frontend is the first."""

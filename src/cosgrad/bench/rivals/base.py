@@ -63,16 +63,16 @@ class Library:
 
     Attributes:
         name: On the command line.
-        face: Whose arrays it takes; it is compared with cosgrad's face for them.
+        frontend: Whose arrays it takes; it is compared with cosgrad's frontend for them.
         how: What is called.
         build: Imports it.
         packages: Its distributions' names, the first that is installed tells the version.
-        ours: Whether it is one of cosgrad's faces.
+        ours: Whether it is one of cosgrad's frontends.
         pool: Whether its framework keeps what it has allocated for the next time.
     """
 
     name: str
-    face: str
+    frontend: str
     how: str
     build: Callable[[], Functions]
     packages: tuple[str, ...]

@@ -24,9 +24,9 @@ def _functions(similarity: Function, distance: Function, loss: Function | None =
 
 
 def _cosgrad() -> Functions:
-    import cosgrad.jax as face
+    import cosgrad.jax as frontend
 
-    return _functions(face.cosine_similarity, face.cosine_distance, face.cosine_distance_loss)
+    return _functions(frontend.cosine_similarity, frontend.cosine_distance, frontend.cosine_distance_loss)
 
 
 def _optax() -> Functions:

@@ -34,9 +34,9 @@ def _wait(result: Any) -> Any:
 
 
 def _cosgrad() -> Functions:
-    import cosgrad.tensorflow as face
+    import cosgrad.tensorflow as frontend
 
-    return _functions(face.cosine_similarity, face.cosine_distance, face.cosine_distance_loss)
+    return _functions(frontend.cosine_similarity, frontend.cosine_distance, frontend.cosine_distance_loss)
 
 
 def _keras() -> Functions:

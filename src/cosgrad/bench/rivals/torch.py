@@ -37,12 +37,12 @@ def _functions(similarity: Function) -> Functions:
 
 
 def _cosgrad() -> Functions:
-    import cosgrad.torch as face
+    import cosgrad.torch as frontend
 
     return Functions(
-        partial(face.cosine_similarity, eps=0.0),
-        partial(face.cosine_distance, eps=0.0),
-        _with_gradients(face.cosine_distance_loss),
+        partial(frontend.cosine_similarity, eps=0.0),
+        partial(frontend.cosine_distance, eps=0.0),
+        _with_gradients(frontend.cosine_distance_loss),
         _array,
     )
 

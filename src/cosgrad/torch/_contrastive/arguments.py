@@ -4,11 +4,11 @@ import torch
 from torch import Tensor
 
 from cosgrad.spec import check_finite, check_temperature
-from cosgrad.torch._arguments import FACE, FLOATS, DtypeError, ShapeError, check_device, check_tensor
-from cosgrad.torch._array import OPS
+from cosgrad.torch._arguments import FLOATS, FRONTEND, DtypeError, ShapeError, check_device, check_tensor
 from cosgrad.torch._contrastive.problem import Options, full_dtype
 from cosgrad.torch._dtensor import replicated
 from cosgrad.torch._numbers import as_tensor, in_graph
+from cosgrad.torch._ops import OPS
 from cosgrad.torch._rule import recorded, transformed, watched
 
 GRADIENT_SCALES = ("mean", "sum")
@@ -48,7 +48,7 @@ def check_labels_of(name: str, labels: Tensor, of: str, x: Tensor) -> Tensor:
     check_tensor(name, labels)
     if labels.dtype.is_floating_point or labels.dtype.is_complex:
         raise DtypeError(f"{name} is of dtype {labels.dtype}, must be integers or booleans")
-    FACE.check_shape(name, tuple(labels.shape), (x.shape[0],))
+    FRONTEND.check_shape(name, tuple(labels.shape), (x.shape[0],))
     check_device((name, of), labels, x)
     return labels
 
@@ -75,9 +75,9 @@ def check_ignore(ignore: Tensor, x: Tensor, columns: int | None) -> None:
     check_tensor("ignore", ignore)
     if ignore.dtype is not torch.bool:
         raise DtypeError(f"ignore is of dtype {ignore.dtype}, must be torch.bool")
-    FACE.check_rows("ignore", tuple(ignore.shape))
+    FRONTEND.check_rows("ignore", tuple(ignore.shape))
     takes = (x.shape[0], ignore.shape[1] if columns is None else columns)
-    FACE.check_shape("ignore", tuple(ignore.shape), takes)
+    FRONTEND.check_shape("ignore", tuple(ignore.shape), takes)
     check_device(("ignore", "x"), ignore, x)
 
 

@@ -12,13 +12,13 @@ import torch
 from torch import Tensor
 
 from cosgrad.spec import check_finite, check_temperature
-from cosgrad.torch._array import OPS
 from cosgrad.torch._autocast import loss_dtype
 from cosgrad.torch._contrastive import dense, sigmoid, softmax
 from cosgrad.torch._contrastive.problem import Needs, Options, Result, full_dtype
 from cosgrad.torch._contrastive.ring import Ring
 from cosgrad.torch._dtensor import gathered
 from cosgrad.torch._operators import LIBRARY, OPERATORS, library
+from cosgrad.torch._ops import OPS
 from cosgrad.torch._rule import (
     Function,
     dissolves,

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from cosgrad.spec import check_labels
 from cosgrad.torch._arguments import (
-    FACE,
     FLOATS,
+    FRONTEND,
     check_device,
     check_tensor,
     promote,
@@ -113,7 +113,9 @@ def contrastive_loss(
         labels: Labels = (None, None)
         a, b = promote(("x", "y"), x, y)
         check_device(("x", "y"), a, b)
-        FACE.check_contrastive(tuple(a.shape), tuple(b.shape), check_labels(labels_x, labels_y), symmetric)
+        FRONTEND.check_contrastive(
+            tuple(a.shape), tuple(b.shape), check_labels(labels_x, labels_y), symmetric
+        )
         if labels_x is not None and labels_y is not None:
             labels = same_integers(
                 check_labels_of("labels_x", labels_x, "x", a), check_labels_of("labels_y", labels_y, "y", b)
@@ -171,7 +173,7 @@ def nt_xent_loss(
         check_tensor("z", z)
         if z.dtype not in FLOATS:
             raise refuse_dtype("z", z, "floating")
-        FACE.check_views(tuple(z.shape), labels is not None)
+        FRONTEND.check_views(tuple(z.shape), labels is not None)
         given: Labels = (None, None)
         if labels is not None:
             own = check_labels_of("labels", labels, "z", z)
@@ -225,7 +227,7 @@ def sigmoid_contrastive_loss(
     def checked() -> Arguments:
         a, b = promote(("x", "y"), x, y)
         check_device(("x", "y"), a, b)
-        FACE.check_contrastive(tuple(a.shape), tuple(b.shape), labels=False, symmetric=False)
+        FRONTEND.check_contrastive(tuple(a.shape), tuple(b.shape), labels=False, symmetric=False)
         return a, b, scalar("scale", scale, a), scalar("bias", bias, a), Options()
 
     return _promoted(_loss(x, checked, group, gradient_scale), x, y)

@@ -9,11 +9,11 @@ from torch import Tensor
 
 from cosgrad.closed import SIMILARITY
 from cosgrad.torch import _normalize
-from cosgrad.torch._array import OPS
 from cosgrad.torch._contrastive.ring import Ring
 from cosgrad.torch._contrastive.tiles import ROWS, Tile, Tiles, fast_bfloat16
-from cosgrad.torch._function import cosine
+from cosgrad.torch._ops import OPS
 from cosgrad.torch._rule import rule
+from cosgrad.torch._rules import cosine
 
 SMALL = 1 << 16
 LARGE = 2.0**31  # the square of a scale up to this is far from the largest float32

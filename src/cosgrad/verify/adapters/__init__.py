@@ -9,7 +9,7 @@ from typing import Any
 
 from cosgrad.verify.adapters.base import Function, Quantity, RaisedError, Signature
 
-# To add a framework: a module beside this one with `<Name>Function` and `<Name>Face`, and a line here.
+# To add a framework: a module beside this one with `<Name>Function` and `<Name>Frontend`, and a line here.
 ADAPTERS = {"numpy": "Numpy", "torch": "Torch", "jax": "Jax", "tensorflow": "Tensorflow"}
 
 
@@ -26,7 +26,7 @@ def require(framework: str) -> None:
 
 
 def load(framework: str, own: bool = False) -> Any:
-    """The adapter's module; with `own` the package's face first, which knows what versions it works with."""
+    """Return the adapter's module. `own`: import the package's frontend first, which checks versions."""
     require(framework)
     if own:
         _imported(f"cosgrad.{framework}", f"cosgrad.{framework}")
@@ -41,13 +41,13 @@ def _imported(module: str, name: str) -> Any:
 
 
 def installed() -> list[str]:
-    """The frameworks whose face can be checked here."""
+    """The frameworks whose frontend can be checked here."""
     return [name for name in ADAPTERS if find_spec(name) is not None]
 
 
-def face(framework: str, quantity: Quantity, beat: Callable[[], None] = lambda: None) -> Function:
+def frontend(framework: str, quantity: Quantity, beat: Callable[[], None] = lambda: None) -> Function:
     """The package's own function in this framework."""
-    made: Function = getattr(load(framework, own=True), ADAPTERS[framework] + "Face")(quantity, beat)
+    made: Function = getattr(load(framework, own=True), ADAPTERS[framework] + "Frontend")(quantity, beat)
     return made
 
 

@@ -199,8 +199,8 @@ class Function(ABC):
         raise UnsupportedError(f"{self.framework} has no compiler")
 
     def without_kernel(self, x: Array, y: Array, g: Array, dtype: str) -> tuple[Array, Array, Array]:
-        """Values and gradients by the closed forms, for a face that can be led where there is no kernel."""
-        raise UnsupportedError("asked of faces that can be led where there is no kernel")
+        """Return values and gradients by the closed forms, if the frontend can be run without the kernel."""
+        raise UnsupportedError("only for frontends that can be run without the kernel")
 
     @contextmanager
     def threads(self, count: int) -> Iterator[None]:

@@ -199,15 +199,15 @@ class JaxFunction(Function):
             return _numbers(self._value(a, b)), _numbers(gx), _numbers(gy)
 
 
-class JaxFace(JaxFunction):
+class JaxFrontend(JaxFunction):
     """`cosgrad.jax`, on the CPU, where the kernel is."""
 
     def __init__(self, quantity: Quantity = "similarity", beat: Callable[[], None] = lambda: None) -> None:
-        import cosgrad.jax as face
+        import cosgrad.jax as frontend
 
-        self.face = face
+        self.frontend = frontend
         self.device = jax.devices("cpu")[0]
-        function = face.cosine_similarity if quantity == "similarity" else face.cosine_distance
+        function = frontend.cosine_similarity if quantity == "similarity" else frontend.cosine_distance
         super().__init__(function, quantity, "rows", beat)
 
     def every_pair(
@@ -223,7 +223,7 @@ class JaxFace(JaxFunction):
     def normalize(self, x: Array, g: Array, dtype: str) -> tuple[Array, Array | None]:
         """By `normalize`."""
         with self.asked(dtype):
-            unit, pull = jax.vjp(self.face.normalize, self.array(x, dtype))
+            unit, pull = jax.vjp(self.frontend.normalize, self.array(x, dtype))
             return _numbers(unit), _numbers(pull(self.array(g, dtype))[0])
 
     def distance_loss(self, x: Array, y: Array, dtype: str, weights: Array | None, reduction: str) -> float:
@@ -231,11 +231,11 @@ class JaxFace(JaxFunction):
         with self.asked(dtype):
             w = None if weights is None else self.array(weights, dtype)
             a, b = self.array(x, dtype), self.array(y, dtype)
-            return float(self.face.cosine_distance_loss(a, b, weights=w, reduction=reduction))
+            return float(self.frontend.cosine_distance_loss(a, b, weights=w, reduction=reduction))
 
     def embedding_loss(self, x: Array, y: Array, target: Array, margin: float, dtype: str) -> Array:
         """By `cosine_embedding_loss`."""
         with self.asked(dtype):
             a, b = self.array(x, dtype), self.array(y, dtype)
             t = jax.device_put(target.astype(np.int32), self.device)
-            return _numbers(self.face.cosine_embedding_loss(a, b, t, margin=margin, reduction="none"))
+            return _numbers(self.frontend.cosine_embedding_loss(a, b, t, margin=margin, reduction="none"))

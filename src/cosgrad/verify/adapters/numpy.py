@@ -1,4 +1,4 @@
-"""NumPy functions, which carry no derivatives, and the NumPy face, which has them as functions."""
+"""NumPy functions, which carry no derivatives, and the NumPy frontend, which has them as functions."""
 
 from __future__ import annotations
 
@@ -89,14 +89,14 @@ class NumpyFunction(Function):
             yield
 
 
-class NumpyFace(NumpyFunction):
+class NumpyFrontend(NumpyFunction):
     """`cosgrad.numpy`: derivatives are functions of their own."""
 
     def __init__(self, quantity: Quantity = "similarity", beat: Callable[[], None] = lambda: None) -> None:
-        import cosgrad.numpy as face
+        import cosgrad.numpy as frontend
 
-        self.face = face
-        function = face.cosine_similarity if quantity == "similarity" else face.cosine_distance
+        self.frontend = frontend
+        function = frontend.cosine_similarity if quantity == "similarity" else frontend.cosine_distance
         super().__init__(function, quantity, "rows", beat)
 
     def dtypes(self) -> tuple[str, ...]:
@@ -112,14 +112,14 @@ class NumpyFace(NumpyFunction):
         self._similarity_only()
         a, b, c = self.array(x, dtype, layout), self.array(y, dtype, layout), self.array(g, dtype)
         with self.guarded():
-            gx, gy = self.face.cosine_similarity_grad(a, b, c)
+            gx, gy = self.frontend.cosine_similarity_grad(a, b, c)
         return gx.astype(np.float64), gy.astype(np.float64)
 
     def jvp(self, x: Array, y: Array, u: Array, v: Array, dtype: str) -> Array:
         """By `cosine_similarity_jvp`."""
         self._similarity_only()
         with self.guarded():
-            s = self.face.cosine_similarity_jvp(*(self.array(a, dtype) for a in (x, y, u, v)))
+            s = self.frontend.cosine_similarity_jvp(*(self.array(a, dtype) for a in (x, y, u, v)))
         return np.asarray(s, dtype=np.float64)
 
     def hvp(
@@ -128,7 +128,7 @@ class NumpyFace(NumpyFunction):
         """By `cosine_similarity_hvp`."""
         self._similarity_only()
         with self.guarded():
-            hx, hy = self.face.cosine_similarity_hvp(*(self.array(a, dtype) for a in (x, y, u, v, g)))
+            hx, hy = self.frontend.cosine_similarity_hvp(*(self.array(a, dtype) for a in (x, y, u, v, g)))
         return hx.astype(np.float64), hy.astype(np.float64), None
 
     def every_pair(
@@ -140,24 +140,24 @@ class NumpyFace(NumpyFunction):
             s = self.function(a, b)
             if self.quantity == "distance":
                 return s.astype(np.float64), None, None
-            gx, gy = self.face.cosine_similarity_grad(a, b, self.array(g, dtype))
+            gx, gy = self.frontend.cosine_similarity_grad(a, b, self.array(g, dtype))
         return s.astype(np.float64), gx[:, 0].astype(np.float64), gy.astype(np.float64)
 
     def normalize(self, x: Array, g: Array, dtype: str) -> tuple[Array, Array | None]:  # noqa: ARG002
         """The value only."""
         with self.guarded():
-            return self.face.normalize(self.array(x, dtype)).astype(np.float64), None
+            return self.frontend.normalize(self.array(x, dtype)).astype(np.float64), None
 
     def distance_loss(self, x: Array, y: Array, dtype: str, weights: Array | None, reduction: str) -> float:
         """By `cosine_distance_loss`."""
         w = None if weights is None else self.array(weights, dtype)
         with self.guarded():
-            loss = self.face.cosine_distance_loss
+            loss = self.frontend.cosine_distance_loss
             return float(loss(self.array(x, dtype), self.array(y, dtype), weights=w, reduction=reduction))
 
     def embedding_loss(self, x: Array, y: Array, target: Array, margin: float, dtype: str) -> Array:
         """By `cosine_embedding_loss`."""
         a, b, t = self.array(x, dtype), self.array(y, dtype), target.astype(np.int64)
         with self.guarded():
-            loss = self.face.cosine_embedding_loss(a, b, t, margin=margin, reduction="none")
+            loss = self.frontend.cosine_embedding_loss(a, b, t, margin=margin, reduction="none")
         return np.asarray(loss, dtype=np.float64)

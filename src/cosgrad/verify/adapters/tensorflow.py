@@ -173,16 +173,16 @@ class TensorflowFunction(Function):
             return _numbers(s), _numbers(gx), _numbers(gy)
 
 
-class TensorflowFace(TensorflowFunction):
+class TensorflowFrontend(TensorflowFunction):
     """`cosgrad.tensorflow`, on the CPU, where the kernel is."""
 
     device = "CPU:0"
 
     def __init__(self, quantity: Quantity = "similarity", beat: Callable[[], None] = lambda: None) -> None:
-        import cosgrad.tensorflow as face
+        import cosgrad.tensorflow as frontend
 
-        self.face = face
-        function = face.cosine_similarity if quantity == "similarity" else face.cosine_distance
+        self.frontend = frontend
+        function = frontend.cosine_similarity if quantity == "similarity" else frontend.cosine_distance
         super().__init__(function, quantity, "rows", beat)
 
     def compiled(
@@ -218,14 +218,14 @@ class TensorflowFace(TensorflowFunction):
             a, c = self.tensor(x, dtype), self.tensor(g, dtype)
             with tf.GradientTape() as tape:
                 tape.watch(a)
-                unit = self.face.normalize(a)
+                unit = self.frontend.normalize(a)
             return _numbers(unit), _numbers(tape.gradient(unit, a, output_gradients=c))
 
     def distance_loss(self, x: Array, y: Array, dtype: str, weights: Array | None, reduction: str) -> float:
         """By `cosine_distance_loss`."""
         with self.asked():
             w = None if weights is None else self.tensor(weights, dtype)
-            loss = self.face.cosine_distance_loss
+            loss = self.frontend.cosine_distance_loss
             a, b = self.tensor(x, dtype), self.tensor(y, dtype)
             return float(_numbers(loss(a, b, weights=w, reduction=reduction)))
 
@@ -233,7 +233,7 @@ class TensorflowFace(TensorflowFunction):
         """By `cosine_embedding_loss`."""
         with self.asked():
             a, b, t = self.tensor(x, dtype), self.tensor(y, dtype), tf.constant(target.astype(np.int32))
-            return _numbers(self.face.cosine_embedding_loss(a, b, t, margin=margin, reduction="none"))
+            return _numbers(self.frontend.cosine_embedding_loss(a, b, t, margin=margin, reduction="none"))
 
     @contextmanager
     def threads(self, count: int) -> Iterator[None]:

@@ -178,14 +178,14 @@ class TorchFunction(Function):
             torch.set_num_threads(before)
 
 
-class TorchFace(TorchFunction):
+class TorchFrontend(TorchFunction):
     """`cosgrad.torch`, at eps = 0 over the last dimension."""
 
     def __init__(self, quantity: Quantity = "similarity", beat: Callable[[], None] = lambda: None) -> None:
-        import cosgrad.torch as face
+        import cosgrad.torch as frontend
 
-        self.face = face
-        f = face.cosine_similarity if quantity == "similarity" else face.cosine_distance
+        self.frontend = frontend
+        f = frontend.cosine_similarity if quantity == "similarity" else frontend.cosine_distance
 
         def function(x: Tensor, y: Tensor) -> Any:
             return f(x, y, dim=-1, eps=0.0)
@@ -206,14 +206,14 @@ class TorchFace(TorchFunction):
         """By `normalize`."""
         a = self.tensor(x, dtype).requires_grad_()
         with self.guarded():
-            unit = self.face.normalize(a, dim=-1, eps=0.0)
+            unit = self.frontend.normalize(a, dim=-1, eps=0.0)
         return _array(unit), _array(self._first(unit, [a], self.tensor(g, dtype))[0])
 
     def distance_loss(self, x: Array, y: Array, dtype: str, weights: Array | None, reduction: str) -> float:
         """By `cosine_distance_loss`."""
         w = None if weights is None else self.tensor(weights, dtype)
         with self.guarded():
-            loss = self.face.cosine_distance_loss
+            loss = self.frontend.cosine_distance_loss
             return float(
                 loss(self.tensor(x, dtype), self.tensor(y, dtype), dim=-1, weights=w, reduction=reduction)
             )
@@ -222,7 +222,7 @@ class TorchFace(TorchFunction):
         """By `cosine_embedding_loss`."""
         a, b, t = self.tensor(x, dtype), self.tensor(y, dtype), torch.from_numpy(target.copy())
         with self.guarded():
-            return _array(self.face.cosine_embedding_loss(a, b, t, margin=margin, reduction="none"))
+            return _array(self.frontend.cosine_embedding_loss(a, b, t, margin=margin, reduction="none"))
 
 
 def prepare(target: Any) -> Any:

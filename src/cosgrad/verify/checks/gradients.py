@@ -61,7 +61,7 @@ def own_derivative(case: Case, batch: inputs.Batch, e: Evidence) -> bool:
     return bool((np.abs(slope - along) <= tolerance * np.maximum(size, 1e-6)).all())
 
 
-@check("hard gradients", "right on every hard input", quantity="similarity", audience="faces")
+@check("hard gradients", "right on every hard input", quantity="similarity", audience="frontends")
 def hard(case: Case) -> Iterator[Finding]:
     """The package's own bound holds everywhere."""
     for dtype in case.dtypes:

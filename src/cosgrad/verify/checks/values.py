@@ -25,7 +25,7 @@ def value(case: Case) -> Iterator[Finding]:
             yield case.values(batch, case.f.value(batch.x, batch.y, dtype).values, otherwise)
 
 
-@check("hard input", "right on hard ones, every dtype", audience="faces")
+@check("hard input", "right on hard ones, every dtype", audience="frontends")
 def hard(case: Case) -> Iterator[Finding]:
     """The package's own bound holds everywhere."""
     for dtype in case.dtypes:

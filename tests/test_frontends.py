@@ -1,44 +1,44 @@
-"""The faces beside each other: the same bits, the same losses, the same errors."""
+"""The frontends beside each other: the same bits, the same losses, the same errors."""
 
 import re
 
 import ml_dtypes
 import numpy as np
 import pytest
-from faces import FACES, Numpy
+from frontends import FRAMEWORKS, Numpy
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import mutually_broadcastable_shapes
 
 DTYPES = [np.float16, ml_dtypes.bfloat16, np.float32, np.float64]
-OTHERS = [name for name in FACES if name != "numpy"]
+OTHERS = [name for name in FRAMEWORKS if name != "numpy"]
 
 
 @pytest.fixture(scope="module")
-def faces() -> dict[str, Numpy]:
-    """Every face, made once."""
+def frontends() -> dict[str, Numpy]:
+    """Every frontend, made once."""
     return {}
 
 
-def make(faces: dict[str, Numpy], name: str) -> Numpy:
-    if name not in faces:
-        faces[name] = FACES[name]()
-    return faces[name]
+def make(frontends: dict[str, Numpy], name: str) -> Numpy:
+    if name not in frontends:
+        frontends[name] = FRAMEWORKS[name]()
+    return frontends[name]
 
 
-@pytest.fixture(params=list(FACES))
-def face(request: pytest.FixtureRequest, faces: dict[str, Numpy]) -> Numpy:
-    return make(faces, request.param)
+@pytest.fixture(params=list(FRAMEWORKS))
+def frontend(request: pytest.FixtureRequest, frontends: dict[str, Numpy]) -> Numpy:
+    return make(frontends, request.param)
 
 
 @pytest.fixture(params=OTHERS)
-def other(request: pytest.FixtureRequest, faces: dict[str, Numpy]) -> Numpy:
-    return make(faces, request.param)
+def other(request: pytest.FixtureRequest, frontends: dict[str, Numpy]) -> Numpy:
+    return make(frontends, request.param)
 
 
 @pytest.fixture
-def numpy(faces: dict[str, Numpy]) -> Numpy:
-    return make(faces, "numpy")
+def numpy(frontends: dict[str, Numpy]) -> Numpy:
+    return make(frontends, "numpy")
 
 
 @st.composite
@@ -84,7 +84,7 @@ def same(got: np.ndarray, want: np.ndarray) -> None:
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", ["cosine_similarity", "cosine_distance"])
-def test_the_same_bits_in_every_face(name, dtype, other, numpy, seed):
+def test_the_same_bits_in_every_frontend(name, dtype, other, numpy, seed):
     @settings(
         max_examples=25, deadline=None, database=None, derandomize=True,
         suppress_health_check=[HealthCheck.too_slow],
@@ -106,9 +106,9 @@ TUTORIAL = (
 )
 
 
-def test_the_tutorials_loss(face):
-    assert face.loss(*TUTORIAL) == np.float32(0.0771687014521354702)
-    assert face.loss(*TUTORIAL, assume_normalized=True) == -54
+def test_the_tutorials_loss(frontend):
+    assert frontend.loss(*TUTORIAL) == np.float32(0.0771687014521354702)
+    assert frontend.loss(*TUTORIAL, assume_normalized=True) == -54
 
 
 @pytest.mark.parametrize("reduction", ["sum", "mean", "weighted_mean", "nonzero_mean"])
@@ -117,7 +117,7 @@ def test_losses_agree_within_the_rounding_of_a_mean(reduction, dtype, other, num
     x, y = rng.standard_normal((2, 100, 17)).astype(dtype)
     weights = (rng.random(100) * (rng.random(100) < 0.8)).astype(dtype)
     x[weights == 0] = np.nan
-    got, want = (face.loss(x, y, weights=weights, reduction=reduction) for face in (other, numpy))
+    got, want = (frontend.loss(x, y, weights=weights, reduction=reduction) for frontend in (other, numpy))
     # a sum of 100 positive terms in any order, in the dtype of the result or wider, and its rounding
     assert got == pytest.approx(want, rel=101 * float(np.finfo(dtype).eps))
 
@@ -143,26 +143,26 @@ ERRORS = {
 
 @pytest.mark.parametrize("case", list(ERRORS))
 @pytest.mark.parametrize("name", ["cosine_similarity", "cosine_distance"])
-def test_the_same_errors_in_every_face(case, name, face):
+def test_the_same_errors_in_every_frontend(case, name, frontend):
     words, arrays, kind, message = ERRORS[case]
-    x, y = map(face.tensor, arrays)
+    x, y = map(frontend.tensor, arrays)
     with pytest.raises(kind) as error:
-        getattr(face.face, name)(x, y, **words(face))
+        getattr(frontend.frontend, name)(x, y, **words(frontend))
     said = str(error.value)
-    assert said.startswith(in_the_words_of(face, message)), said
+    assert said.startswith(in_the_words_of(frontend, message)), said
 
 
-def in_the_words_of(face: Numpy, message: str) -> str:
+def in_the_words_of(frontend: Numpy, message: str) -> str:
     for word, own in (
-        ("axis", face.axis),
-        ("arrays", face.array + "s"),
-        ("x", face.first),
-        ("y", face.second),
+        ("axis", frontend.axis),
+        ("arrays", frontend.array + "s"),
+        ("x", frontend.first),
+        ("y", frontend.second),
     ):
         message = re.sub(rf"\b{word}\b", own, message)
-    return message.replace("dtype complex64", f"dtype {'torch.' * (face.name == 'torch')}complex64").replace(
-        f"eps='{face.first}'", "eps='x'"
-    )
+    return message.replace(
+        "dtype complex64", f"dtype {'torch.' * (frontend.name == 'torch')}complex64"
+    ).replace(f"eps='{frontend.first}'", "eps='x'")
 
 
 LOSS_ERRORS = {
@@ -182,39 +182,45 @@ LOSS_ERRORS = {
 
 
 @pytest.mark.parametrize("case", list(LOSS_ERRORS))
-def test_the_same_errors_of_the_losses(case, face):
+def test_the_same_errors_of_the_losses(case, frontend):
     options, message = LOSS_ERRORS[case]
     with pytest.raises(ValueError, match=re.escape(message)):
-        face.loss(ONES, ONES, **options)
+        frontend.loss(ONES, ONES, **options)
 
 
 @pytest.mark.parametrize("dtype", ["int8", "int16", "int32", "int64", "float16", "float32", "float64"])
-def test_a_target_may_have_any_signed_dtype(dtype, face):
+def test_a_target_may_have_any_signed_dtype(dtype, frontend):
     x, y = np.array([[3.0, 4.0], [3.0, 4.0]], np.float32), np.array([[4.0, 3.0], [4.0, 3.0]], np.float32)
-    with face.context():
-        losses = face.face.cosine_embedding_loss(
-            face.tensor(x), face.tensor(y), face.tensor(np.array([1, -1], dtype)), reduction="none"
+    with frontend.context():
+        losses = frontend.frontend.cosine_embedding_loss(
+            frontend.tensor(x),
+            frontend.tensor(y),
+            frontend.tensor(np.array([1, -1], dtype)),
+            reduction="none",
         )
-        np.testing.assert_allclose(face.numpy(losses), [0.04, 0.96], rtol=1e-6)
+        np.testing.assert_allclose(frontend.numpy(losses), [0.04, 0.96], rtol=1e-6)
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "uint32", "uint64"])
-def test_an_unsigned_target_holds_1_only(dtype, face):
+def test_an_unsigned_target_holds_1_only(dtype, frontend):
     minus_1 = np.array([-1]).astype(dtype)
-    with face.context():
-        x = face.tensor(ONES)
-        ones, target = face.tensor(np.array([1, 1], dtype)), face.tensor(np.array([1, minus_1[0]], dtype))
-        assert float(face.face.cosine_embedding_loss(x, -x, ones)) == 2
+    with frontend.context():
+        x = frontend.tensor(ONES)
+        ones, target = (
+            frontend.tensor(np.array([1, 1], dtype)),
+            frontend.tensor(np.array([1, minus_1[0]], dtype)),
+        )
+        assert float(frontend.frontend.cosine_embedding_loss(x, -x, ones)) == 2
         message = f"target holds {minus_1[0]}, must hold only \\+1 and -1; .*{dtype} cannot hold -1"
         with pytest.raises(ValueError, match=message):
-            face.face.cosine_embedding_loss(x, x, target)
+            frontend.frontend.cosine_embedding_loss(x, x, target)
 
 
-def test_a_target_of_booleans_is_refused(face):
-    x = face.tensor(ONES)
+def test_a_target_of_booleans_is_refused(frontend):
+    x = frontend.tensor(ONES)
     for values in ([True, True], [True, False]):
         with pytest.raises(TypeError, match=r"target is of dtype .*bool, must be of numbers: .*where"):
-            face.face.cosine_embedding_loss(x, x, face.tensor(np.array(values)))
+            frontend.frontend.cosine_embedding_loss(x, x, frontend.tensor(np.array(values)))
 
 
 def test_where_a_target_cannot_be_seen_the_loss_of_its_row_is_nan(other):
@@ -222,7 +228,7 @@ def test_where_a_target_cannot_be_seen_the_loss_of_its_row_is_nan(other):
 
     def losses(target):
         x = other.tensor(ONES)
-        return other.face.cosine_embedding_loss(x, x, target, margin=0.25, reduction="none")
+        return other.frontend.cosine_embedding_loss(x, x, target, margin=0.25, reduction="none")
 
     hidden = {
         "torch": lambda f, t: other.torch.func.vmap(lambda _: f(t))(other.torch.ones(1))[0],
@@ -236,7 +242,7 @@ def test_where_a_target_cannot_be_seen_the_loss_of_its_row_is_nan(other):
     np.testing.assert_array_equal(got, [0, 0.75])
 
 
-def test_a_target_that_is_neither_1_nor_minus_1(face):
-    x, target = face.tensor(ONES), face.tensor(np.array([1, 0]))
+def test_a_target_that_is_neither_1_nor_minus_1(frontend):
+    x, target = frontend.tensor(ONES), frontend.tensor(np.array([1, 0]))
     with pytest.raises(ValueError, match=re.escape("target holds 0, must hold only +1 and -1")):
-        face.face.cosine_embedding_loss(x, x, target)
+        frontend.frontend.cosine_embedding_loss(x, x, target)

@@ -19,8 +19,8 @@ from jax.interpreters import ad
 
 from cosgrad import closed, formulas
 from cosgrad.closed import BOTH, DISTANCE, SIMILARITY, Rule
-from cosgrad.jax import _kernel
-from cosgrad.jax._array import OPS
+from cosgrad.jax import _native
+from cosgrad.jax._ops import OPS
 from cosgrad.jax._primitive import broadcast, define, known, like, summed_to
 from cosgrad.spec import Shape
 
@@ -86,7 +86,7 @@ def _cosine_native(x: Array, y: Array, *, rule: Rule) -> list[Array]:
     frame = _frame(x.shape, y.shape)
     flags = {"similarity": rule.what != DISTANCE, "distance": rule.what != SIMILARITY}
     shapes = _cosine_shapes(x, y, rule=rule)
-    return _kernel.call("cosgrad_forward", frame, rule.axis, rule.eps, (x, y), shapes, **flags)
+    return _native.call("cosgrad_forward", frame, rule.axis, rule.eps, (x, y), shapes, **flags)
 
 
 def _cosine_closed(x: Array, y: Array, *, rule: Rule) -> list[Array]:
@@ -102,7 +102,7 @@ def _tangent_native(x: Array, y: Array, *rest: Array, rule: Rule, has_u: bool, h
     frame = _tangent_frame(x, y, *rest)
     flags = {"has_dx": has_u, "has_dy": has_v, "negate": rule.negate}
     shapes = [_batch(frame, rule.axis)]
-    return _kernel.call("cosgrad_jvp", frame, rule.axis, rule.eps, (x, y, *rest), shapes, **flags)
+    return _native.call("cosgrad_jvp", frame, rule.axis, rule.eps, (x, y, *rest), shapes, **flags)
 
 
 def _tangent_closed(x: Array, y: Array, *rest: Array, rule: Rule, has_u: bool, has_v: bool) -> list[Array]:
@@ -121,7 +121,7 @@ def _gradient_native(
 ) -> list[Array]:
     frame = _frame(x.shape, y.shape, x_shape, y_shape)
     shapes = [shape for shape in (x_shape, y_shape) if shape is not None]
-    return _kernel.call(
+    return _native.call(
         "cosgrad_backward",
         frame,
         rule.axis,

@@ -1,4 +1,4 @@
-"""Every face behind one small interface: NumPy arrays in, NumPy arrays out, the framework in between."""
+"""Every frontend behind one small interface: NumPy arrays in, NumPy arrays out, the framework in between."""
 
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -12,14 +12,14 @@ Array = np.ndarray
 
 
 class Numpy:
-    """The face that the others are held against, and the interface of all."""
+    """The frontend that the others are held against, and the interface of all."""
 
     name, axis, keepdims, array, first, second = "numpy", "axis", "keepdims", "array", "x", "y"
 
     def __init__(self) -> None:
-        import cosgrad.numpy as face
+        import cosgrad.numpy as frontend
 
-        self.face = face
+        self.frontend = frontend
 
     def context(self) -> Any:
         """What has to be switched on for float64."""
@@ -37,20 +37,20 @@ class Numpy:
         """Call a function of two arrays."""
         words = {self.axis: axis, "eps": eps, self.keepdims: keepdims}
         with self.context():
-            return self.numpy(getattr(self.face, name)(self.tensor(x), self.tensor(y), **words))
+            return self.numpy(getattr(self.frontend, name)(self.tensor(x), self.tensor(y), **words))
 
     def gradients(
         self, name: str, x: Array, y: Array, g: Array, axis: int, eps: float
     ) -> tuple[Array, Array]:
         """Return the products of g with the Jacobians."""
         g = g if name == "cosine_similarity" else -g
-        return self.face.cosine_similarity_grad(x, y, g, axis=axis, eps=eps)
+        return self.frontend.cosine_similarity_grad(x, y, g, axis=axis, eps=eps)
 
     def loss(self, x: Array, y: Array, **options: Any) -> float:
         """Return the distance loss."""
         with self.context():
             options = {k: self.tensor(v) if isinstance(v, Array) else v for k, v in options.items()}
-            loss = self.face.cosine_distance_loss(self.tensor(x), self.tensor(y), **options)
+            loss = self.frontend.cosine_distance_loss(self.tensor(x), self.tensor(y), **options)
             return float(self.numpy(loss).astype(np.float64))
 
 
@@ -59,9 +59,9 @@ class Torch(Numpy):
 
     def __init__(self) -> None:
         torch = pytest.importorskip("torch")
-        import cosgrad.torch as face
+        import cosgrad.torch as frontend
 
-        self.torch, self.face = torch, face
+        self.torch, self.frontend = torch, frontend
 
     def tensor(self, a: Array) -> Any:
         a = np.ascontiguousarray(a) if a.ndim else a.copy()
@@ -79,7 +79,7 @@ class Torch(Numpy):
         self, name: str, x: Array, y: Array, g: Array, axis: int, eps: float
     ) -> tuple[Array, Array]:
         a, b = self.tensor(x).clone().requires_grad_(), self.tensor(y).clone().requires_grad_()
-        value = getattr(self.face, name)(a, b, axis, eps)
+        value = getattr(self.frontend, name)(a, b, axis, eps)
         return tuple(map(self.numpy, self.torch.autograd.grad(value, (a, b), self.tensor(g))))
 
 
@@ -88,9 +88,9 @@ class Jax(Numpy):
 
     def __init__(self) -> None:
         jax = pytest.importorskip("jax")
-        import cosgrad.jax as face
+        import cosgrad.jax as frontend
 
-        self.jax, self.face = jax, face
+        self.jax, self.frontend = jax, frontend
 
     def context(self) -> Any:
         return self.jax.enable_x64(True)
@@ -103,7 +103,7 @@ class Jax(Numpy):
     ) -> tuple[Array, Array]:
         with self.context():
             a, b, c = map(self.tensor, (x, y, g))
-            _, pull = self.jax.vjp(lambda a, b: getattr(self.face, name)(a, b, axis=axis, eps=eps), a, b)
+            _, pull = self.jax.vjp(lambda a, b: getattr(self.frontend, name)(a, b, axis=axis, eps=eps), a, b)
             return tuple(map(self.numpy, pull(c)))
 
 
@@ -112,9 +112,9 @@ class Tensorflow(Numpy):
 
     def __init__(self) -> None:
         tf = pytest.importorskip("tensorflow")
-        import cosgrad.tensorflow as face
+        import cosgrad.tensorflow as frontend
 
-        self.tf, self.face = tf, face
+        self.tf, self.frontend = tf, frontend
 
     def tensor(self, a: Array) -> Any:
         return self.tf.constant(a)
@@ -125,8 +125,8 @@ class Tensorflow(Numpy):
         a, b = self.tensor(x), self.tensor(y)
         with self.tf.GradientTape() as tape:
             tape.watch((a, b))
-            value = getattr(self.face, name)(a, b, axis=axis, eps=eps)
+            value = getattr(self.frontend, name)(a, b, axis=axis, eps=eps)
         return tuple(map(self.numpy, tape.gradient(value, (a, b), self.tensor(g))))
 
 
-FACES: dict[str, Callable[[], Numpy]] = {f.name: f for f in (Numpy, Torch, Jax, Tensorflow)}
+FRAMEWORKS: dict[str, Callable[[], Numpy]] = {f.name: f for f in (Numpy, Torch, Jax, Tensorflow)}

@@ -1,4 +1,4 @@
-"""The rest of the package: unit vectors, losses, other ways to compute; and faces held against each other."""
+"""Checks of the package's other functions and paths, and comparisons of the frontends with each other."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from cosgrad.verify.registry import check
 from cosgrad.verify.ulp import FORMATS, Array, Numbers, round_to
 
 
-@check("unit vector", "x / |x| and its derivative", quantity="similarity", audience="faces")
+@check("unit vector", "x / |x| and its derivative", quantity="similarity", audience="frontends")
 def unit_vector(case: Case) -> Iterator[Finding]:
     """`normalize`, at eps = 0."""
     for dtype in case.dtypes:
@@ -44,7 +44,7 @@ def _measured(
     return measure(batch, [got], [true], [scale], bound, explain=lambda _: [f"{what} is off"], raw=False)
 
 
-@check("losses", "every reduction, with weights", quantity="similarity", audience="faces")
+@check("losses", "every reduction, with weights", quantity="similarity", audience="frontends")
 def losses(case: Case) -> Iterator[Finding]:
     """Held to a handful of roundings: a reduction adds and divides in the dtype."""
     for dtype in case.dtypes:
@@ -65,11 +65,11 @@ def losses(case: Case) -> Iterator[Finding]:
             yield _near(rows[i], true, 4 * unit, unit, batch.describe(i), "the embedding loss")
 
 
-@check("closed forms", "where there is no kernel", quantity="similarity", audience="faces")
+@check("closed forms", "where there is no kernel", quantity="similarity", audience="frontends")
 def closed_forms(case: Case) -> Iterator[Finding]:
     """Devices and compilers that cannot call it: held to a wider bound."""
     textbook = replace(case, exact=False)
-    distance = adapters.face(case.f.framework, "distance", case.f.beat)
+    distance = adapters.frontend(case.f.framework, "distance", case.f.beat)
     for dtype in case.dtypes:
         batch = inputs.ordinary(case.seed, 17, dtype)
         S, *gradients = case.f.without_kernel(batch.x, batch.y, batch.g, dtype)
@@ -82,14 +82,14 @@ def closed_forms(case: Case) -> Iterator[Finding]:
         yield textbook.gradients(batch, (gradients[0], gradients[1]))
 
 
-@check("as NumPy", "S, D, gradients: the same bits", quantity="similarity", audience="faces")
+@check("as NumPy", "S, D, gradients: the same bits", quantity="similarity", audience="frontends")
 def as_numpy(case: Case) -> Iterator[Finding]:
-    """One kernel: a face adds no rounding of its own, on hard input and on what is no number."""
+    """One kernel: a frontend adds no rounding of its own, on hard input and on what is no number."""
     if case.f.framework == "numpy":
         yield Finding("skipped", why="it is NumPy")
         return
-    here = case.f, adapters.face(case.f.framework, "distance", case.f.beat)
-    numpy = tuple(adapters.face("numpy", f.quantity, case.f.beat) for f in here)
+    here = case.f, adapters.frontend(case.f.framework, "distance", case.f.beat)
+    numpy = tuple(adapters.frontend("numpy", f.quantity, case.f.beat) for f in here)
     for dtype in (d for d in case.dtypes if d in numpy[0].dtypes()):
         for n in (1, 3, 17):
             batches = [*inputs.hard(case.seed, n, dtype), _no_numbers(case.seed, n, dtype)]

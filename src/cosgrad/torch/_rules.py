@@ -15,10 +15,10 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from cosgrad.closed import BOTH, Rule
-from cosgrad.torch import _closed, _core
-from cosgrad.torch._array import OPS
-from cosgrad.torch._core import batch_shape, broadcast_shapes
+from cosgrad.torch import _closed, _native
+from cosgrad.torch._native import batch_shape, broadcast_shapes
 from cosgrad.torch._operators import OPERATORS, unpack, wanted
+from cosgrad.torch._ops import OPS
 from cosgrad.torch._rule import Function, batched, functionalized, kept, plain, recorded, transformed
 
 Pair = tuple[Tensor | None, Tensor | None]
@@ -73,7 +73,7 @@ def front(x: Tensor, dim: int | None, size: int = 1) -> Tensor:
 
 def _cosine(x: Tensor, y: Tensor, rule: Rule) -> Any:
     if plain(x, y):
-        return _core.cosine(x, y, rule)
+        return _native.cosine(x, y, rule)
     return _operator(x, y, rule)
 
 
@@ -83,7 +83,7 @@ def _operator(x: Tensor, y: Tensor, rule: Rule) -> Any:
 
 def _gradient(x: Tensor, y: Tensor, g: Tensor, rule: Rule, need_x: bool, need_y: bool) -> Pair:
     if plain(x, y, g):
-        return _core.gradient(x, y, g, rule, need_x, need_y)
+        return _native.gradient(x, y, g, rule, need_x, need_y)
     if batched(g):
         gx, gy = _closed.gradient(x, y, g, rule)
         return gx if need_x else None, gy if need_y else None
@@ -96,7 +96,7 @@ def _gradient_operator(x: Tensor, y: Tensor, g: Tensor, rule: Rule, need_x: bool
 
 
 def _tangent(x: Tensor, y: Tensor, u: Tensor | None, v: Tensor | None, rule: Rule) -> Tensor:
-    compute = _core.tangent if plain(x, y, u, v) else _closed.tangent
+    compute = _native.tangent if plain(x, y, u, v) else _closed.tangent
     return compute(x, y, u, v, rule)
 
 
@@ -133,7 +133,7 @@ class PlainCosine(Cosine):
         """Go to the core without another look."""
         ctx.save_for_backward(*kept(x, y))
         ctx.rule = rule
-        return _core.cosine(x, y, rule)
+        return _native.cosine(x, y, rule)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> Any:
@@ -152,7 +152,7 @@ class PlainMean(Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, y: Tensor, rule: Rule, count: int) -> Any:
         """Sum wide and round once."""
-        rows = _core.cosine(x, y, rule)
+        rows = _native.cosine(x, y, rule)
         ctx.save_for_backward(*kept(x, y))
         ctx.rest = rule, count, rows.shape
         return torch.scalar_tensor(OPS.total(rows).item() / count, dtype=x.dtype, device="cpu")

@@ -15,7 +15,7 @@ from jax.experimental.custom_partitioning import ArrayMapping, SdyShardingRule, 
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from cosgrad import _native
-from cosgrad.jax._array import wide
+from cosgrad.jax._ops import wide
 from cosgrad.spec import Shape
 
 
