@@ -93,6 +93,13 @@ def test_a_schedule_of_a_module_compiles_thrice_at_most(make, attribute, target,
     assert counter.frame_count <= 3
 
 
+def test_a_dynamic_graph_keeps_the_kernel(pair):
+    """Every float of such a graph is symbolic, the default of eps too."""
+    compiled = torch.compile(C.cosine_similarity, backend="aot_eager", fullgraph=True, dynamic=True)
+    for eps in (1e-8, 0.5):
+        assert torch.equal(compiled(*pair, -1, eps), C.cosine_similarity(*pair, -1, eps))
+
+
 REFUSED = {
     "temperature": (NUMBERS["temperature"], (0.0, -0.1, math.nan, math.inf)),
     "scale": (NUMBERS["scale"], (math.nan, -math.inf)),

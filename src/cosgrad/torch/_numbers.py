@@ -32,3 +32,13 @@ def symbolic(number: float) -> bool:
     from torch.fx.experimental.symbolic_shapes import has_static_value  # imports sympy, as compilers do
 
     return not has_static_value(number)
+
+
+def changing(number: float) -> bool:
+    """Tell whether a compiler has seen the number change. With `dynamic=True` every float is symbolic."""
+    if not symbolic(number):
+        return False
+    from torch._dynamo import config  # a compiler has imported it
+
+    static: bool = config.assume_static_by_default
+    return static

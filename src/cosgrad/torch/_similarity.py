@@ -28,7 +28,7 @@ from cosgrad.torch._arguments import (
     resolved,
 )
 from cosgrad.torch._autocast import for_rows
-from cosgrad.torch._numbers import symbolic
+from cosgrad.torch._numbers import changing
 from cosgrad.torch._operators import OPERATORS
 from cosgrad.torch._ops import OPS
 from cosgrad.torch._rule import fake_mode, plain, rule, traced, transformed
@@ -186,7 +186,7 @@ def _unit(x: Tensor, axis: int, eps: float) -> Tensor:
     result: Tensor
     if not traced():
         result = _normalize.normalize(x, axis, eps)
-    elif x.is_cpu and not symbolic(eps):
+    elif x.is_cpu and not changing(eps):
         result = OPERATORS.normalize(x, axis, eps)
     else:
         result = formulas.normalize(OPS, x, axis, eps)
@@ -213,7 +213,7 @@ def cosine(
     x, y, axis = pair(names, x1, x2, dim)
     if not traced():
         out = _rules.cosine(x, y, rule(axis, eps, what, skip_zero))
-    elif x.is_cpu and not symbolic(eps):
+    elif x.is_cpu and not changing(eps):
         out = getattr(OPERATORS, what)(x, y, axis, eps, skip_zero)
     else:
         out = _closed.cosine(x, y, Rule(axis, eps, what, skip_zero))

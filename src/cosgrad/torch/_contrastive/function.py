@@ -97,7 +97,8 @@ def _tiled(
 ) -> Result:
     number = scale.item()
     if bias is None or y is None:
-        check_temperature(1 / number if number else math.inf)
+        if not 0 < number < math.inf:
+            check_temperature(1 / number if number else math.inf)
         return softmax.loss(x, y, number, options, ring, needs)
     check_finite("scale", number)
     return sigmoid.loss(x, y, number, check_finite("bias", bias.item()), ring, needs)
