@@ -115,10 +115,7 @@ def _address(scheduler: str) -> str:
 
 def _close(closeable: Any) -> None:
     """Close a client or a cluster, which may have lost its connections."""
-    with (
-        shielded(),
-        suppress(Exception),
-    ):  # whatever fails now, the parts are written or will be computed again
+    with shielded(), suppress(Exception):  # after any failure, the same command goes on
         within(CLOSING, lambda: closeable.close(timeout=CLOSING))
 
 
