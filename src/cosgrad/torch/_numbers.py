@@ -8,10 +8,15 @@ an operator that takes a float need its value, and so each value needs a new gra
 import torch
 from torch import Tensor
 
+from cosgrad.torch._rule import bound_for_onnx
+
 
 def as_tensor(number: float, like: Tensor) -> Tensor:
-    """Return the number as a tensor of rank 0, of the dtype and device of `like`."""
-    if torch.compiler.is_compiling():
+    """Return the number as a tensor of rank 0, of the dtype and device of `like`.
+
+    PyTorch's exporter to ONNX rounds a number in arithmetic to float32, but no constant tensor.
+    """
+    if torch.compiler.is_compiling() and not bound_for_onnx():
         return like.new_zeros(()) + number
     return like.new_tensor(number)
 
