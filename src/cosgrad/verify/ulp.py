@@ -125,9 +125,9 @@ def _ldexp(v: Array, e: NDArray[np.int64]) -> Array:
 def errors(got: ArrayLike, true: Sequence[Real], dtype: str) -> Errors:
     """Compute the errors of `got`, given the true numbers.
 
-    The ulp is that of the correctly rounded true number. Near zero, it is the smallest subnormal. Inf is right
-    if the true number rounds to it. Otherwise it counts as 2^(emax + 1). NaN is right if the true number is
-    NaN. Otherwise its error is infinite.
+    The ulp is that of the correctly rounded true number. Near zero, it is the smallest subnormal. Inf is
+    right if the true number rounds to it. Otherwise it counts as 2^(emax + 1). NaN is right if the true
+    number is NaN. Otherwise its error is infinite.
     """
     f = FORMATS[dtype]
     g = np.atleast_1d(np.asarray(got, dtype=np.float64))
