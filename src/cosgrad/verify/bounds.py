@@ -80,7 +80,7 @@ def unit_vector(dtype: str, n: int) -> Bound:  # noqa: ARG001
 
 
 def closed_similarity(dtype: str, n: int) -> Bound:
-    """Return the bound of S by the closed forms, which are used if the kernel is missing.
+    """Return the bound of S by the closed forms, for devices and compilers that cannot call the kernel.
 
     It is 8 ulp and 2^-20, or less if sums in the dtype are more accurate.
     """

@@ -1,4 +1,4 @@
-"""Libraries that take PyTorch tensors, with their own eps. For cosgrad, eps = 0, the exact cosine."""
+"""Libraries that take PyTorch tensors. Each uses its own eps. cosgrad uses eps = 0, the exact cosine."""
 
 from __future__ import annotations
 
