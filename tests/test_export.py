@@ -1,5 +1,6 @@
 """Models that end in cosgrad, exported, and run by processes that know less."""
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -349,6 +350,54 @@ def test_a_program_of_torch_is_saved_and_loaded(pair, tmp_path):
     assert "import the custom op" in done.stderr
     expected = C.cosine_distance(*map(torch.tensor, pair)).numpy()
     np.testing.assert_array_equal(np.load(tmp_path / "out.npy"), expected)
+
+
+AOTI = """
+import sys
+import numpy as np
+import torch
+
+package, traced, given, out = sys.argv[1:]
+x, y = map(torch.tensor, np.load(given).values())
+model = torch._inductor.aoti_load_package(package)
+for call in (lambda: model(x, y), lambda: torch.jit.load(traced)):
+    try:
+        call()
+    except RuntimeError as error:
+        print(error)
+    else:
+        raise SystemExit("ran without the operators")
+
+import cosgrad.torch
+
+assert torch.equal(torch.jit.load(traced)(x, y)[0], model(x, y)[0])
+np.savez(out, *(t.numpy() for t in model(x, y)))
+"""
+
+
+def pair_and_loss(x, y):
+    return C.cosine_distance(x, y), C.cosine_distance_loss(x, y)
+
+
+@pytest.mark.skipif(shutil.which("c++") is None, reason="needs a C++ compiler")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:torch.jit")  # all of it, in Python 3.14 and up
+def test_a_package_of_aotinductor_needs_the_import(pair, tmp_path):
+    """The operators keep their names in a package, in a decomposed program and in a trace."""
+    model, example = Model(pair_and_loss), tuple(torch.ones(2, 3, WIDTH))
+    free = {"dynamic_shapes": ({0: torch.export.Dim.DYNAMIC},) * 2}
+    program = torch.export.export(model, example, **free).run_decompositions()
+    package = torch._inductor.aoti_compile_and_package(program, package_path=str(tmp_path / "model.pt2"))
+    torch.jit.save(torch.jit.trace(model, example), tmp_path / "model.pt")
+    np.savez(tmp_path / "in.npz", *pair)
+    done = child(AOTI, package, tmp_path / "model.pt", tmp_path / "in.npz", tmp_path / "out.npz")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Could not find schema for cosgrad::distance" in done.stdout
+    assert "Unknown builtin op: cosgrad::distance" in done.stdout
+    expected = pair_and_loss(*map(torch.tensor, pair))
+    with np.load(tmp_path / "out.npz") as got:
+        for a, b, c in zip(got.values(), expected, program.module()(*map(torch.tensor, pair)), strict=True):
+            np.testing.assert_array_equal(a, b.numpy())
+            assert torch.equal(b, c)
 
 
 JAX = """

@@ -1,4 +1,4 @@
-"""Random data are seeded in the pages, examples and benchmarks: a page whose data differ may fail at times."""
+"""Random data are seeded in pages, examples and benchmarks: unseeded data make a page fail at times."""
 
 import re
 from pathlib import Path
