@@ -13,7 +13,7 @@ def as_tensor(number: float, like: Tensor) -> Tensor:
     """Return the number as a tensor of rank 0, of the dtype and device of `like`."""
     if torch.compiler.is_compiling():
         return like.new_zeros(()) + number
-    return like.new_tensor(number)
+    return like.new_full((), number)  # `new_tensor` fails on a meta tensor under `torch.func`
 
 
 def in_graph(value: object) -> bool:
