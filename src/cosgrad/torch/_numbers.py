@@ -18,7 +18,7 @@ def as_tensor(number: float, like: Tensor) -> Tensor:
     """
     if torch.compiler.is_compiling() and not bound_for_onnx():
         return like.new_zeros(()) + number
-    return like.new_tensor(number)
+    return like.new_full((), number)  # `new_tensor` fails on a meta tensor under `torch.func`
 
 
 def in_graph(value: object) -> bool:
