@@ -14,9 +14,11 @@ from cosgrad.torch._rule import bound_for_onnx
 def as_tensor(number: float, like: Tensor) -> Tensor:
     """Return the number as a tensor of rank 0, of the dtype and device of `like`.
 
-    PyTorch's exporter to ONNX rounds a number in arithmetic to float32, but no constant tensor.
+    PyTorch's exporter to ONNX rounds numbers in operations to float32, but not constant tensors.
     """
-    if torch.compiler.is_compiling() and not bound_for_onnx():
+    if bound_for_onnx():
+        return like.new_tensor(number)
+    if torch.compiler.is_compiling():
         return like.new_zeros(()) + number
     return like.new_full((), number)  # `new_tensor` fails on a meta tensor under `torch.func`
 
