@@ -42,19 +42,19 @@ class JaxOps:
         return jnp.sqrt(x)
 
     def isfinite(self, x: Array) -> Array:
-        """Tell where x is finite."""
+        """Return whether each element is finite."""
         return jnp.isfinite(x)
 
     def sum(self, x: Array, axis: int | Shape) -> Array:
-        """Sum over one axis or several, kept."""
+        """Sum over one or several axes and keep them with length 1."""
         return jnp.sum(x, axis, keepdims=True)
 
     def largest(self, x: Array, axis: int) -> Array:
-        """Return max |x_i|, 0 over an empty axis."""
+        """Return max |x_i|, or 0 for an empty axis."""
         return jnp.max(jnp.abs(jax.lax.stop_gradient(x)), axis, keepdims=True, initial=0)
 
     def inverse_powers(self, m: Array) -> tuple[Array, Array]:
-        """Return two powers of two whose product times m is from 2 to 4, NaN for what is not finite."""
+        """Return two powers of two whose product times m is from 2 to 4, or NaN if m is not finite."""
         info = jnp.finfo(m.dtype)
         integers, digits, bias = f"int{info.bits}", info.nmant, info.maxexp - 1
         field = jax.lax.bitcast_convert_type(m, jnp.dtype(integers)) >> digits  # its exponent plus the bias

@@ -139,15 +139,15 @@ class NumpyOps:
         return np.sqrt(x)
 
     def isfinite(self, x: Array) -> Array:
-        """Tell where x is finite."""
+        """Return whether each element is finite."""
         return np.isfinite(x)
 
     def sum(self, x: Array, axis: int | Shape) -> Array:
-        """Sum over one axis or several, kept."""
+        """Sum over one or several axes and keep them with length 1."""
         return np.asarray(np.sum(x, axis, keepdims=True))
 
     def largest(self, x: Array, axis: int) -> Array:
-        """Return max |x_i|, 0 over an empty axis."""
+        """Return max |x_i|, or 0 for an empty axis."""
         return np.asarray(np.max(np.abs(x), axis, keepdims=True, initial=0))
 
     def inverse_powers(self, m: Array) -> tuple[Array, Array]:

@@ -37,7 +37,7 @@ def cosine_similarity_grad(
         grad_output: The cotangent g, of the similarity's shape or broadcasting to it; ones if not given. It
             is taken in the promoted dtype of x and y and multiplied in before the one rounding.
         axis: Axis of the vectors, counted in the broadcast shape.
-        eps: Floor of each norm, at least 0.
+        eps: Lower bound of each norm, at least 0.
 
     Returns:
         Two arrays, of the shapes of x and y. The gradient of a broadcast operand is the sum over its rows.
@@ -93,7 +93,7 @@ def cosine_similarity_jvp(
         dx: Direction in x, of its shape or broadcasting to it.
         dy: Direction in y, of its shape or broadcasting to it.
         axis: Axis of the vectors, counted in the broadcast shape.
-        eps: Floor of each norm, at least 0.
+        eps: Lower bound of each norm, at least 0.
         keepdims: Keep the axis, with length 1.
 
     Returns:
@@ -150,7 +150,7 @@ def cosine_similarity_hvp(
         dy: Direction in y, of its shape or broadcasting to it.
         grad_output: The cotangent g, of the similarity's shape or broadcasting to it; ones if not given.
         axis: Axis of the vectors, counted in the broadcast shape.
-        eps: Floor of each norm, at least 0.
+        eps: Lower bound of each norm, at least 0.
 
     Returns:
         Two arrays, of the shapes of x and y.

@@ -45,20 +45,20 @@ class TensorflowOps:
         return tf.sqrt(x)
 
     def isfinite(self, x: Any) -> Any:
-        """Tell where x is finite."""
+        """Return whether each element is finite."""
         return tf.math.is_finite(x)
 
     def sum(self, x: Any, axis: int | Shape) -> Any:
-        """Sum over one axis or several, kept."""
+        """Sum over one or several axes and keep them with length 1."""
         return tf.reduce_sum(x, axis, keepdims=True)
 
     def largest(self, x: Any, axis: int) -> Any:
-        """Return max |x_i|, 0 over an empty axis."""
+        """Return max |x_i|, or 0 for an empty axis."""
         m = tf.reduce_max(tf.abs(tf.stop_gradient(x)), axis, keepdims=True)
         return tf.stop_gradient(tf.where(m < 0, tf.zeros_like(m), m))
 
     def inverse_powers(self, m: Any) -> tuple[Any, Any]:
-        """Return two powers of two whose product times m is from 2 to 4, NaN for what is not finite."""
+        """Return two powers of two whose product times m is from 2 to 4, or NaN if m is not finite."""
         info, integers = np.finfo(m.dtype.as_numpy_dtype), _INTEGERS[m.dtype]
         bias = info.maxexp - 1
         digits, one = tf.constant(info.nmant, integers), tf.constant(1, integers)
