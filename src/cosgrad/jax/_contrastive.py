@@ -1,4 +1,4 @@
-"""The contrastive losses of all pairs of rows, on one or several devices, without the whole matrix in memory."""
+"""The contrastive losses of all pairs of rows, on one or several devices, without the matrix in memory."""
 
 from functools import partial
 from typing import Any

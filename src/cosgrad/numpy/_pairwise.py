@@ -82,6 +82,6 @@ def _matrix(x: ArrayLike, y: ArrayLike | None, *, distance: bool) -> Array:
 
 
 def _same_view(a: Array, b: Array) -> bool:
-    """Return whether two arrays are the same elements in the same order, in the same memory."""
+    """Return whether two arrays have the same elements in the same order in the same memory."""
     same = a.ctypes.data == b.ctypes.data and a.dtype == b.dtype
     return same and a.shape == b.shape and a.strides == b.strides
