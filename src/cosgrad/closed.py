@@ -69,7 +69,7 @@ def gradient(ops: Ops, x: Array, y: Array, g: Array, rule: Rule) -> tuple[Array,
 def tangent(
     ops: Ops, x: Array, y: Array, u: Array | None, v: Array | None, rule: Rule, g: Array | None = None
 ) -> Array:
-    """Return the derivative of S or D along (u, v), where None means zeros. A cotangent g may exclude rows."""
+    """Return the derivative of S or D along (u, v); None means zeros. A cotangent g may exclude rows."""
     nan = None
     if g is not None:
         x, y, nan = _included(ops, x, y, g, rule)

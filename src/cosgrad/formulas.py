@@ -18,8 +18,8 @@ never computes a norm or its inverse: `Scaled.over` multiplies, divides by a num
 multiplies again. It never divides twice in a row, because XLA rewrites x / a / b as x / (a b), and this
 product may leave the range.
 
-Derivatives: every function here can be differentiated again. There are no in-place operations, there is no
-control flow that depends on data, and no branch of a `where` can turn a derivative into NaN.
+Derivatives: every function here can be differentiated again. The functions have no in-place operations and no
+control flow that depends on data. No branch of a `where` can turn a derivative into NaN.
 """
 
 from typing import NamedTuple
@@ -190,7 +190,7 @@ def exclude(ops: Ops, x: Array, y: Array, g: Array, axis: int) -> tuple[Array, A
     """Return x and y with vectors that are not finite set to 0, and NaN or 0 for every row.
 
     NaN marks rows with such a vector, unless their cotangent is 0. The caller adds the mark to derivatives.
-    With eps = 0, the derivatives of a zero vector are 0 at every order, so only the mark is left in such rows.
+    With eps = 0, the derivatives of a zero vector are 0 at every order, so such a row has only the mark.
     Masking the derivative itself is not enough: its own derivative would be 0 times NaN.
     """
     fx, fy = finite(ops, x, axis), finite(ops, y, axis)

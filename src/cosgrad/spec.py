@@ -127,7 +127,7 @@ class Frontend:
     def check_views(self, z: Shape, labels: bool) -> None:
         """Raise an error unless z has two axes and, without labels, two views of every row."""
         self.check_rows("z", z)
-        if not labels and z[0] % 2:  # torch.compile guards only conditions that are evaluated
+        if not labels and z[0] % 2:  # labels first: torch.compile guards what it evaluates
             raise self.shape_error(
                 f"z of shape {z} must have an even number of rows, all of view 1 and then all of view 2, "
                 "or labels"
@@ -139,7 +139,7 @@ class Frontend:
             raise self.shape_error(f"{name} of shape {shape} must be of shape {takes}")
 
     def check_fits(self, name: str, shape: Shape, batch: Shape, what: str = "the losses' shape") -> None:
-        """Raise an error unless `shape` broadcasts to `batch`, the losses' shape, without enlarging it."""
+        """Raise an error unless a shape broadcasts to `batch` without enlarging it; `what` names `batch`."""
         fits = len(shape) <= len(batch) and all(
             a == 1 or a == b  # not `in`: torch.compile guards comparisons
             for a, b in zip(reversed(shape), reversed(batch), strict=False)

@@ -135,7 +135,7 @@ class NumpyOps:
         return np.broadcast_to(np.zeros((), like.dtype), like.shape)
 
     def where(self, condition: Array, x: Array | float, y: Array | float) -> Array:
-        """Select elementwise."""
+        """Select elements by a condition."""
         return np.where(condition, x, y)
 
     def sqrt(self, x: Array) -> Array:

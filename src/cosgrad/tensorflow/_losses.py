@@ -130,7 +130,7 @@ def cosine_embedding_loss(
 
 
 def reduced(losses: Any, weights: Any, reduction: str) -> Any:
-    """Reduce; where shapes are not known yet the numbers of losses and weights are tensors."""
+    """Reduce the losses. If shapes are unknown, the numbers of losses and weights are tensors."""
     if losses.shape.is_fully_defined() and (weights is None or weights.shape.is_fully_defined()):
         return spec.reduce(OPS, losses, weights, reduction)
     n = tf.cast(tf.maximum(tf.size(losses), 1), tf.float64 if losses.dtype == tf.float64 else widest())
@@ -138,7 +138,7 @@ def reduced(losses: Any, weights: Any, reduction: str) -> Any:
 
 
 def _real(name: str, t: Any, losses: Any) -> Any:
-    """Return weights or targets as a tensor; a number has more digits than a half type."""
+    """Return weights or targets as a tensor. Python numbers get a wider dtype than a half type."""
     t = as_dense(name, t, wide(losses.dtype))
     check_real(name, t.dtype)
     return t
@@ -151,6 +151,6 @@ def _weights(weights: Any, losses: Any) -> Any:
 
 
 def _fitted(t: Any, losses: Any) -> Any:
-    """Return what does not enlarge the losses; where shapes are not known yet the run finds out."""
+    """Return a tensor that does not enlarge the losses. Unknown shapes are checked at run time."""
     known = t.shape.is_fully_defined() and losses.shape.is_fully_defined()
     return t if known else tf.broadcast_to(t, tf.shape(losses))
