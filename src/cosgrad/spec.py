@@ -261,7 +261,7 @@ def reduce(
         return ops.cast(total, losses)
     if reduction == "mean":
         return ops.cast(total / n, losses)
-    repeats = n / m  # how often broadcasting counts each weight
+    repeats = n / m  # the number of losses to which broadcasting applies each weight
     count = ops.total(w if reduction == "weighted_mean" else ops.cast(w != 0, w)) * repeats
     empty = count == 0
     return ops.cast(ops.where(empty, 0, total / ops.where(empty, 1, count)), losses)

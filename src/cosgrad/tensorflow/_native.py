@@ -2,8 +2,8 @@
 
 In eager mode, the choice depends on the device of the tensors. During tracing, it is unknown on which device
 the graph will run, and whether XLA will compile it. So the graph contains both, and the operation
-`DeviceIndex` chooses at run time: the core on a CPU, the closed forms elsewhere. Within `closed_forms()`, only
-the closed forms are used.
+`DeviceIndex` chooses at run time: the core on a CPU, the closed forms elsewhere. Within `closed_forms()`,
+only the closed forms are used.
 """
 
 import struct

@@ -16,7 +16,7 @@ def cosine_similarity(x: Any, y: Any, *, axis: int = -1, eps: float = 0.0, keepd
 
     Args:
         x: Anything that `tf.convert_to_tensor` takes, of any shape: float16, bfloat16, float32 or float64.
-            Python's numbers and lists of them take the dtype of y, or float32.
+            Python numbers and lists of them get the dtype of y, or float32.
         y: Tensor of the same dtype (TensorFlow does not promote) that broadcasts with x.
         axis: Axis of the vectors, counted in the broadcast shape.
         eps: Lower bound of each norm, at least 0. With 0, a zero vector has similarity 0 and distance 1. If a
