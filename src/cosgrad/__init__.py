@@ -1,7 +1,9 @@
-"""The cosine: similarity, distance, losses and their derivatives, right to the last bit and at memory speed.
+"""Cosine similarity, distance and losses with their derivatives, for several frameworks.
 
-The functions here select the frontend by the type of their arguments, with one set of defaults for all. A
-framework that the caller has not imported is not imported.
+On the CPU, similarities and distances are within 0.501 ulp and are computed at memory speed.
+
+The functions here select the frontend by the type of their arguments. Their defaults are the same for all
+frameworks. They never import a framework that the caller has not imported.
 """
 
 from importlib.metadata import version
@@ -30,10 +32,10 @@ def cosine_similarity(x: Any, y: Any, *, axis: int = -1, eps: float = 0.0, keepd
     """Return S = <x, y> / (max(|x|, eps) max(|y|, eps)), in the framework of the arguments.
 
     Args:
-        x: NumPy array (or what NumPy makes one of), JAX array, or tensor of PyTorch or TensorFlow.
+        x: NumPy array (or anything that `np.asarray` takes), JAX array, or tensor of PyTorch or TensorFlow.
         y: Array of the same framework that broadcasts with x.
         axis: Axis of the vectors.
-        eps: Floor of each norm, at least 0. With 0, a zero vector has similarity 0.
+        eps: Lower bound of each norm, at least 0. With 0, a zero vector has similarity 0.
         keepdims: Keep the axis, with length 1.
 
     Returns:
@@ -41,7 +43,7 @@ def cosine_similarity(x: Any, y: Any, *, axis: int = -1, eps: float = 0.0, keepd
 
     Raises:
         ValueError: eps is negative or NaN, the shapes do not broadcast, or the axis does not exist.
-        TypeError: The arguments are of two frameworks, or of a dtype that is not served.
+        TypeError: The arguments belong to two frameworks, or have an unsupported dtype.
 
     Example:
         >>> float(cosine_similarity([3.0, 4.0], [4.0, 3.0]))
@@ -51,13 +53,13 @@ def cosine_similarity(x: Any, y: Any, *, axis: int = -1, eps: float = 0.0, keepd
 
 
 def cosine_distance(x: Any, y: Any, *, axis: int = -1, eps: float = 0.0, keepdims: bool = False) -> Any:
-    """Return D = 1 - S, exact where x and y nearly agree, in the framework of the arguments.
+    """Return D = 1 - S, accurate also if x and y are nearly parallel, in the framework of the arguments.
 
     Args:
         x: As in `cosine_similarity`.
         y: As in `cosine_similarity`.
         axis: Axis of the vectors.
-        eps: Floor of each norm, at least 0. With 0, a zero vector has distance 1.
+        eps: Lower bound of each norm, at least 0. With 0, a zero vector has distance 1.
         keepdims: Keep the axis, with length 1.
 
     Returns:
@@ -83,16 +85,16 @@ def normalize(x: Any, *, axis: int = -1, eps: float = 0.0) -> Any:
     """Return x / max(|x|, eps), in the framework of the argument.
 
     Args:
-        x: NumPy array (or what NumPy makes one of), JAX array, or tensor of PyTorch or TensorFlow.
+        x: NumPy array (or anything that `np.asarray` takes), JAX array, or tensor of PyTorch or TensorFlow.
         axis: Axis of the vectors.
-        eps: Floor of the norm, at least 0. A zero vector stays zero.
+        eps: Lower bound of the norm, at least 0. A zero vector stays zero.
 
     Returns:
         An array of the shape of x.
 
     Raises:
         ValueError: eps is negative or NaN, or the axis does not exist.
-        TypeError: x is of a dtype that is not served.
+        TypeError: x has an unsupported dtype.
 
     Example:
         >>> normalize([3.0, 4.0])
@@ -103,18 +105,18 @@ def normalize(x: Any, *, axis: int = -1, eps: float = 0.0) -> Any:
 
 
 def pairwise_cosine_similarity(x: Any, y: Any = None) -> Any:
-    """Return the matrix of the similarities of all rows of x with all rows of y, by the matrix product.
+    """Compute the similarities of all rows of x with all rows of y by a matrix product.
 
     Args:
-        x: Array (..., N, D): NumPy's, JAX's, or a tensor of PyTorch or TensorFlow.
+        x: NumPy array, JAX array, or tensor of PyTorch or TensorFlow, of shape (..., N, D).
         y: Array (..., M, D) of the same framework; x itself if not given.
 
     Returns:
         An array (..., N, M) within [-1, 1]. If y is x or not given, the diagonal is exactly 1.
 
     Raises:
-        ValueError: x or y has less than two axes, or shapes do not fit.
-        TypeError: The arguments are of two frameworks, or of a dtype that is not served.
+        ValueError: x or y has fewer than two axes, or shapes do not fit.
+        TypeError: The arguments belong to two frameworks, or have an unsupported dtype.
 
     Example:
         >>> pairwise_cosine_similarity([[3.0, 4.0]], [[4.0, 3.0], [-3.0, -4.0]])
@@ -124,7 +126,7 @@ def pairwise_cosine_similarity(x: Any, y: Any = None) -> Any:
 
 
 def pairwise_cosine_distance(x: Any, y: Any = None) -> Any:
-    """Return the matrix of the distances 1 - S of all rows of x from all rows of y, by the matrix product.
+    """Compute the distances 1 - S of all rows of x from all rows of y by a matrix product.
 
     Args:
         x: As in `pairwise_cosine_similarity`.
@@ -161,20 +163,23 @@ def cosine_distance_loss(
     """Return the mean of the cosine distances of labels and predictions, in the framework of the arguments.
 
     Args:
-        labels: NumPy array (or what NumPy makes one of), JAX array, or tensor of PyTorch or TensorFlow.
+        labels: NumPy array (or anything that `np.asarray` takes), JAX array, or tensor of PyTorch or
+            TensorFlow.
         predictions: Array of the same framework that broadcasts with the labels.
         axis: Axis of the vectors.
-        weights: What broadcasts to the shape of the distances without enlarging it. A zero excludes its row.
+        weights: Array or number that broadcasts to the shape of the distances without enlarging it. A weight
+            of 0 excludes its row.
         reduction: "none", "sum", "mean" (over the number of vectors), "weighted_mean" (over the sum of the
             weights) or "nonzero_mean" (over the number of weights that are not 0).
-        assume_normalized: Take 1 - <labels, predictions> for the distance: right for unit vectors only.
+        assume_normalized: Compute the distance as 1 - <labels, predictions>, which is correct for unit
+            vectors only.
 
     Returns:
         A scalar, or the weighted distances for "none".
 
     Raises:
-        ValueError: The reduction is none of these, shapes do not fit, or the axis does not exist.
-        TypeError: The arguments are of two frameworks, or of a dtype that is not served.
+        ValueError: The reduction is unknown, shapes do not fit, or the axis does not exist.
+        TypeError: The arguments belong to two frameworks, or have an unsupported dtype.
 
     Example:
         >>> labels, predictions = [[1.0, 4.0, 5.0], [5.0, 5.0, 7.0]], [[3.0, 2.0, 5.0], [3.0, 2.0, 7.0]]
@@ -196,21 +201,21 @@ def cosine_distance_loss(
 def cosine_embedding_loss(
     x1: Any, x2: Any, target: Any, *, margin: float = 0.0, reduction: str = "mean"
 ) -> Any:
-    """Return the mean of D where the target is +1 and of max(0, S - margin) where it is -1.
+    """Return the mean of the losses: D if the target is +1, and max(0, S - margin) if it is -1.
 
     Args:
-        x1: NumPy array (or what NumPy makes one of), JAX array, or tensor of PyTorch or TensorFlow;
+        x1: NumPy array (or anything that `np.asarray` takes), JAX array, or tensor of PyTorch or TensorFlow;
             the vectors are along the last axis.
         x2: Array of the same framework that broadcasts with x1.
         target: Array of +1 and -1 that broadcasts to the shape of the losses without enlarging it.
-        margin: Similarity up to which a pair with target -1 costs nothing.
+        margin: Similarity up to which a pair with target -1 has loss 0.
         reduction: As in `cosine_distance_loss`.
 
     Returns:
         A scalar, or the losses for "none".
 
     Raises:
-        ValueError: The target holds something else, or as `cosine_distance_loss`.
+        ValueError: The target has a value other than +1 and -1, or as `cosine_distance_loss`.
         TypeError: As `cosine_distance_loss`.
 
     Example:
@@ -233,24 +238,24 @@ def contrastive_loss(
 ) -> Any:
     """Return the InfoNCE loss of the similarities of all rows of x and y, in the framework of the arguments.
 
-    The matrix of the similarities never exists. Over many devices there are `group=` in
-    `cosgrad.torch.contrastive_loss` and `axis_name=` in `cosgrad.jax.contrastive_loss`.
+    The whole matrix of similarities is never in memory. For several devices, use the argument `group` of
+    `cosgrad.torch.contrastive_loss` or `axis_name` of `cosgrad.jax.contrastive_loss`.
 
     Args:
         x: Array (N, D) of PyTorch or JAX.
-        y: Array (M, D) of the same; without labels its row i is the positive of row i of x.
-        labels_x: Labels (N,): the positives of a row are all rows of y that have its label.
-        labels_y: Labels (M,).
-        ignore: Booleans (N, M): pairs that are neither positive nor negative.
-        temperature: What the similarities are divided by, above 0; it has a gradient.
-        symmetric: Take half of this loss and half of the same for the columns.
+        y: Array (M, D) of the same framework. Without labels, its row i is the positive of row i of x.
+        labels_x: Labels (N,). The positives of a row of x are all rows of y with the same label.
+        labels_y: Labels (M,) of the rows of y.
+        ignore: Booleans (N, M). A pair with True is neither positive nor negative.
+        temperature: Divisor of the similarities, greater than 0. It has a gradient.
+        symmetric: Return the mean of the loss over the rows and the loss over the columns.
 
     Returns:
         The loss, of rank 0.
 
     Raises:
-        ValueError: The shapes do not fit, or the temperature is not above 0.
-        TypeError: The arguments are of two frameworks, or of one that has no such loss.
+        ValueError: The shapes do not fit, or the temperature is not greater than 0.
+        TypeError: The arguments belong to two frameworks, or to a framework without this loss.
 
     Example:
         >>> import torch
@@ -265,11 +270,11 @@ def contrastive_loss(
 
 
 def nt_xent_loss(z: Any, labels: Any = None, *, temperature: Any = 0.07) -> Any:
-    """Return SimCLR's loss of two views, or the supervised contrastive loss where labels are given.
+    """Return SimCLR's loss of two views, or the supervised contrastive loss if labels are given.
 
     Args:
-        z: Array (2N, D) of PyTorch or JAX: all of the first view, then all of the second.
-        labels: Labels (2N,): the positives of a row are all others that have its label.
+        z: Array (2N, D) of PyTorch or JAX: all rows of the first view, then all rows of the second.
+        labels: Labels (2N,). The positives of a row are all other rows with the same label.
         temperature: As in `contrastive_loss`.
 
     Returns:
@@ -288,19 +293,19 @@ def nt_xent_loss(z: Any, labels: Any = None, *, temperature: Any = 0.07) -> Any:
 
 
 def sigmoid_contrastive_loss(x: Any, y: Any, *, scale: Any = 10.0, bias: Any = -10.0) -> Any:
-    """Return SigLIP's loss: every pair is classified for itself, with the logit scale S + bias.
+    """Return SigLIP's loss: a binary classification of every pair, with the logit scale S + bias.
 
     Args:
         x: Array (N, D) of PyTorch or JAX.
-        y: Array (M, D) of the same; its row i is the positive of row i of x.
-        scale: Number, or array of one element, which has a gradient.
-        bias: The same.
+        y: Array (M, D) of the same framework. Its row i is the positive of row i of x.
+        scale: Number, or array of one element. An array has a gradient.
+        bias: Number, or array of one element. An array has a gradient.
 
     Returns:
         The sum over all pairs, divided by N.
 
     Raises:
-        ValueError: The shapes do not fit, or scale or bias are not finite.
+        ValueError: The shapes do not fit, or scale or bias is not finite.
         TypeError: As `contrastive_loss`.
 
     Example:

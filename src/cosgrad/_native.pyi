@@ -1,12 +1,12 @@
-"""The native core: one row is one unit of work, and its result depends on nothing else.
+"""The functions of the native core. The result of a row depends on this row only.
 
-Arrays come as an address, a shape and strides in multiples of `unit` bytes (1 for NumPy, the item size for
-PyTorch), so that one binding serves every array library. Shapes broadcast as everywhere, `axis` counts in the
-broadcast shape and is not negative. `dtype` is an index into `dtypes`. Nothing is checked that the frontends
-check before; what would read or write outside an array is a `ValueError`.
+An array is given as an address, a shape and strides in multiples of `unit` bytes (1 for NumPy, the item size
+for PyTorch), so that one binding serves every array library. Shapes follow the usual broadcasting rules.
+`axis` counts in the broadcast shape and is not negative. `dtype` is an index into `dtypes`. The core does not
+repeat the checks of the frontends. It raises a `ValueError` instead of reading or writing outside an array.
 
-`pool` says who lends the threads: 0 the core's own splitter, 1 nobody (serial), anything else is the address
-of a function with the signature of libtorch's `torch_parallel_for`.
+`pool` selects the threads: 0 for the core's own threads, 1 for a serial computation. Any other value is the
+address of a function with the signature of libtorch's `torch_parallel_for`.
 """
 
 from typing import Final
@@ -15,24 +15,24 @@ dtypes: Final[tuple[str, ...]]
 """("float16", "bfloat16", "float32", "float64")."""
 
 isa: Final[str]
-"""The instruction set in use; `COSGRAD_ISA` forces one of `isas`."""
+"""The instruction set in use. The environment variable `COSGRAD_ISA` can select another one of `isas`."""
 
 isas: Final[tuple[str, ...]]
-"""The instruction sets of this build that this processor has, the best last."""
+"""The instruction sets that this build and this processor support, with the best one last."""
 
 xla_handlers: Final[dict[str, object]]
-"""Capsules of XLA's foreign functions, by the names to register them under."""
+"""Capsules of the foreign functions for XLA, by the names under which they are registered."""
 
 xla_interface: Final[tuple[int, int]]
-"""The version of XLA's interface for which they were compiled."""
+"""The version of XLA's interface for which the handlers were compiled."""
 
 Ints = tuple[int, ...]
 
 def enter_environment() -> int:
-    """Round to nearest and keep subnormals on this thread; return what the host had set."""
+    """Set this thread to round to nearest and keep subnormals, and return the previous settings."""
 
 def leave_environment(saved: int, /) -> None:
-    """Set again what the host had set."""
+    """Restore the settings that `enter_environment` returned."""
 
 def forward(
     dtype: int,
@@ -50,7 +50,7 @@ def forward(
     pool: int,
     /,
 ) -> None:
-    """Write S and/or D, each contiguous over the broadcast batch shape (address 0: not wanted)."""
+    """Write S and/or D as contiguous arrays of the broadcast batch shape. Address 0 omits a result."""
 
 def backward(
     dtype: int,
@@ -74,11 +74,12 @@ def backward(
     pool: int,
     /,
 ) -> None:
-    """Write g dS/dx and/or g dS/dy, or their negatives (`negate`: the gradients of D).
+    """Write g dS/dx and/or g dS/dy, or with `negate` their negatives, which are the gradients of D.
 
-    `grad` has the broadcast batch shape (axis dropped), `grad_x` the shape of x, `grad_y` that of y; address
-    0: not wanted. Where an operand is broadcast its gradient is summed in the accumulator type and rounded
-    once. With `skip_zero` a row whose cotangent is 0 has gradient 0 and is not read, whatever it holds.
+    `grad` has the broadcast batch shape, without the axis. `grad_x` has the shape of x, and `grad_y` that of
+    y. Address 0 omits a result. The gradient of a broadcast operand is summed in the accumulator type and
+    rounded once. With `skip_zero`, a row whose cotangent is 0 is not read: its gradient is 0 even if it has
+    NaN.
     """
 
 def jvp(
@@ -101,7 +102,7 @@ def jvp(
     pool: int,
     /,
 ) -> None:
-    """Write <dx, dS/dx> + <dy, dS/dy>, or its negative, contiguous; a direction of address 0 is zero."""
+    """Write <dx, dS/dx> + <dy, dS/dy>, or its negative, as a contiguous array. Address 0 means zeros."""
 
 def normalize(
     dtype: int,

@@ -1,8 +1,8 @@
-"""The closed forms as the frontends ask for them: of S, D or both, skipping excluded rows.
+"""The closed forms of S, D or both, as the frontends call them, with support for excluded rows.
 
-This serves devices and compilers without the kernel, and derivatives of order two and up. As in `formulas`,
-arrays are of one dtype and rank and equal along the axis, which cotangents and results keep with length 1;
-everything can be differentiated again.
+They are used on devices and in compilers that cannot run the kernel, and for derivatives of order two and
+higher. As in `formulas`, arrays have one dtype and rank, and the same length along the axis. Cotangents and
+results have length 1 along it. Every function can be differentiated again.
 """
 
 from dataclasses import dataclass, replace
@@ -19,7 +19,7 @@ QUANTITIES: Final = (SIMILARITY, DISTANCE, BOTH)
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """How x and y, of one dtype and rank and equal along `axis`, are turned into a result.
+    """The axis of the vectors, eps, and the quantity to compute from x and y.
 
     With `skip_zero`, a row whose cotangent is 0 gets gradient 0 even if it is not finite.
     """
@@ -30,13 +30,13 @@ class Rule:
     skip_zero: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse an unknown quantity, whose derivatives would have the sign of the similarity's."""
+        """Raise an error for an unknown quantity: `negate` would treat it as the similarity."""
         if self.what not in QUANTITIES:
             raise ValueError(f"what={self.what!r} must be one of {', '.join(map(repr, QUANTITIES))}")
 
     @property
     def negate(self) -> bool:
-        """D is 1 - S, so its derivatives are those of S negated."""
+        """Return whether to negate the derivatives of S: D is 1 - S."""
         return self.what == DISTANCE
 
     def batched(self) -> "Rule":
@@ -48,8 +48,8 @@ def cosine(ops: Ops, x: Array, y: Array, rule: Rule) -> Any:
     """Return S, D or both."""
     finite = None
     if rule.skip_zero:
-        # Differentiating a row that is not finite gives 0 times NaN: take it out and put its NaN back as a
-        # constant.
+        # The derivative of a row that is not finite is NaN, even if the cotangent is 0. So such a row is
+        # computed from zeros, and then its result is set to the constant NaN.
         fx, fy = formulas.finite(ops, x, rule.axis), formulas.finite(ops, y, rule.axis)
         x, y, finite = ops.where(fx, x, 0), ops.where(fy, y, 0), fx & fy
     S, D = formulas.similarity_and_distance(ops, x, y, rule.axis, rule.eps)
@@ -69,7 +69,7 @@ def gradient(ops: Ops, x: Array, y: Array, g: Array, rule: Rule) -> tuple[Array,
 def tangent(
     ops: Ops, x: Array, y: Array, u: Array | None, v: Array | None, rule: Rule, g: Array | None = None
 ) -> Array:
-    """Return the derivative of S or D along (u, v), None for zeros; g, where given, may exclude rows."""
+    """Return the derivative of S or D along (u, v); None means zeros. A cotangent g may exclude rows."""
     nan = None
     if g is not None:
         x, y, nan = _included(ops, x, y, g, rule)
@@ -80,7 +80,7 @@ def tangent(
 def curvature(
     ops: Ops, x: Array, y: Array, u: Array | None, v: Array | None, g: Array, rule: Rule
 ) -> tuple[Array, Array]:
-    """Return the gradient of g times the tangent along (u, v): the product with the Hessian."""
+    """Return the gradient of g times the tangent along (u, v): a Hessian-vector product."""
     g = _signed(g, rule)
     x, y, nan = _included(ops, x, y, g, rule)
     u, v = _or_zeros(ops, u, x), _or_zeros(ops, v, y)

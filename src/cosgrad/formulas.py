@@ -1,7 +1,7 @@
-"""The closed forms, written once for every framework and every order of derivative.
+"""The closed forms of S, D and their first and second derivatives, for all frameworks.
 
-With A = max(|x|, eps) and B = max(|y|, eps), a = x / A and b = y / B, kx = 1 where |x| counts and 0 where eps
-does (ky likewise), S = <a, b>:
+Notation: A = max(|x|, eps), B = max(|y|, eps), a = x / A, b = y / B and S = <a, b>. The factor kx is 1 if
+A = |x| and 0 if A = eps; ky is the same for y.
 
     dS/dx = (b - kx S a) / A                                      gradient; the bracket is the residual of b
     J     = <u, dS/dx> + <v, dS/dy>                               total derivative along (u, v)
@@ -9,15 +9,17 @@ does (ky likewise), S = <a, b>:
 
 where u' = u / A, v' = v / B and rx is the residual. H_y is the same with x and y, u and v exchanged.
 
-Arguments: arrays of one dtype and rank, equal along `axis`, broadcasting elsewhere; cotangents have length 1
-along `axis`, as have the results S, D and J. Each vector is first multiplied by a power of two near the
-inverse of its largest component, so that no square over- or underflows. There is no in-place operation, no
-control flow on data, and no branch of a `where` that could turn a derivative into NaN, so everything here can
-be differentiated again.
+Arguments: all arrays have one dtype and rank. They have the same length along `axis` and broadcast along the
+other axes. Cotangents and the results S, D and J have length 1 along `axis`.
 
-A norm may exceed the largest number, or be so small that its inverse does. So no number here is a norm or its
-inverse: `Scaled.over` multiplies, divides by a number from 2 to 4, and multiplies again. No two
-divisions follow each other, since XLA rewrites x / a / b as x / (a b), and that product may leave the range.
+Range: each vector is first multiplied by a power of two near the inverse of its largest component, so that
+no square overflows or underflows. A norm may exceed the largest number, and so may its inverse. So the code
+never computes a norm or its inverse: `Scaled.over` multiplies, divides by a number from 2 to 4, and
+multiplies again. It never divides twice in a row, because XLA rewrites x / a / b as x / (a b), and this
+product may leave the range.
+
+Derivatives: every function here can be differentiated again. The functions have no in-place operations and no
+control flow that depends on data. No branch of a `where` can turn a derivative into NaN.
 """
 
 from typing import NamedTuple
@@ -30,22 +32,22 @@ class Scaled(NamedTuple):
 
     unit: Array
     length: Array
-    """From 2 to 4 but for rounding; infinite where |x| and eps are 0, so that what it divides is 0."""
+    """From 2 to 4, up to rounding. If |x| and eps are 0, it is infinite, so that a quotient by it is 0."""
     first: Array
     last: Array
     """Powers of two near the inverse square root of max(|x|, eps)."""
     counts: Array
-    """Where max(|x|, eps) is |x|."""
+    """Whether max(|x|, eps) is |x|."""
 
     def over(self, t: Array, g: Array = 1) -> Array:
-        """Return g t / max(|x|, eps), in steps that leave the range only where the result is near its end."""
+        """Return g t / max(|x|, eps), in steps that leave the range only if the result is near its end."""
         return t * (g * self.first) / self.length * self.last
 
 
 def scaled(ops: Ops, x: Array, axis: int, eps: float) -> Scaled:
     """Split a vector into its direction and its length.
 
-    An eps that the hardware takes for zero, as XLA does with subnormal numbers on the CPU, counts as zero.
+    If the hardware flushes eps to zero, as XLA does with subnormal numbers on the CPU, eps counts as zero.
     """
     eps = min(eps, ops.limits(x)[1])
     m = ops.largest(x, axis)
@@ -68,16 +70,17 @@ def similarity(ops: Ops, x: Array, y: Array, axis: int, eps: float) -> Array:
 
 
 def distance(ops: Ops, x: Array, y: Array, axis: int, eps: float) -> Array:
-    """Return D = 1 - S, which near S = 1 is a sum of squares and not a difference."""
+    """Return D = 1 - S, computed near S = 1 from a sum of squares, without cancellation."""
     return similarity_and_distance(ops, x, y, axis, eps)[1]
 
 
 def similarity_and_distance(ops: Ops, x: Array, y: Array, axis: int, eps: float) -> tuple[Array, Array]:
-    """Return S and D, above |S| = 1/2 both from E = 1 - |S|.
+    """Return S and D. For |S| >= 1/2, both are computed from E = 1 - |S|.
 
-    With t = a - sign(S) b, E = (<t,t> - (|a| - |b|)^2) / 2 for a and b that are unit vectors up to rounding,
-    whose norms differ by <t, a + sign(S) b> / 2. It is symmetric in x and y to the bit. Below u^2 (u the
-    machine epsilon) t is nothing but the rounding of a and b: parallel vectors, at distance 0.
+    With t = a - sign(S) b, E = (<t,t> - (|a| - |b|)^2) / 2. Here a and b are unit vectors up to rounding, and
+    their norms differ by <t, a + sign(S) b> / 2. Exchanging x and y changes no bit. If E is below u^2 (u is
+    the machine epsilon), t is only the rounding error of a and b. Then the vectors are parallel, and E is set
+    to 0.
     """
     X, Y = scaled(ops, ops.widen(x), axis, eps), scaled(ops, ops.widen(y), axis, eps)
     a, b = X.unit, Y.unit
@@ -97,13 +100,13 @@ def similarity_and_distance(ops: Ops, x: Array, y: Array, axis: int, eps: float)
 
 
 def _residual(ops: Ops, a: Array, b: Array, S: Array, counts: Array, axis: int) -> Array:
-    """Return b - S a with what rounding left of it along a taken out, or b where a's length is eps."""
+    """Return b - S a without the component along a that rounding leaves, or b if the length of a is eps."""
     r = b - S * a
     return ops.where(counts, r - ops.sum(r * a, axis) * a, b)
 
 
 class _Jet(NamedTuple):
-    """A pair of vectors, their similarity and both residuals: what every derivative starts from."""
+    """A pair of vectors, their similarity and both residuals: the input of every derivative."""
 
     X: Scaled
     Y: Scaled
@@ -120,7 +123,7 @@ def _jet(ops: Ops, x: Array, y: Array, axis: int, eps: float) -> _Jet:
 
 
 def gradient(ops: Ops, x: Array, y: Array, g: Array, axis: int, eps: float) -> tuple[Array, Array]:
-    """Return g dS/dx and g dS/dy, summed over the rows that share a vector."""
+    """Return g dS/dx and g dS/dy, summed over the axes along which x or y broadcasts."""
     X, Y, _, rx, ry = _jet(ops, x, y, axis, eps)
     g = ops.widen(g)
     return unbroadcast(ops, X.over(rx, g), x), unbroadcast(ops, Y.over(ry, g), y)
@@ -135,7 +138,7 @@ def total_derivative(ops: Ops, x: Array, y: Array, u: Array, v: Array, axis: int
 def hessian_product(
     ops: Ops, x: Array, y: Array, u: Array, v: Array, g: Array, axis: int, eps: float
 ) -> tuple[Array, Array]:
-    """Return g H_x and g H_y, the gradient of g J, summed over the rows that share a vector."""
+    """Return g H_x and g H_y, the gradient of g J, summed over the axes along which x or y broadcasts."""
     X, Y, S, rx, ry = _jet(ops, x, y, axis, eps)
     a, b, g = X.unit, Y.unit, ops.widen(g)
     u, v = X.over(ops.widen(u)), Y.over(ops.widen(v))
@@ -153,7 +156,7 @@ def normalize(ops: Ops, x: Array, axis: int, eps: float) -> Array:
 
 
 def normalize_gradient(ops: Ops, x: Array, g: Array, axis: int, eps: float) -> Array:
-    """Return (g - k <a,g> a) / A, which is both the vector-Jacobian and the Jacobian-vector product."""
+    """Return (g - k <a,g> a) / A, which is both the VJP and the JVP of `normalize`."""
     X = scaled(ops, ops.widen(x), axis, eps)
     g = ops.widen(g)
     a = X.unit
@@ -163,7 +166,8 @@ def normalize_gradient(ops: Ops, x: Array, g: Array, axis: int, eps: float) -> A
 def normalize_hessian(ops: Ops, x: Array, g: Array, h: Array, axis: int, eps: float) -> Array:
     """Return the gradient in x of <h, normalize_gradient(x, g)>.
 
-    With g' and h' the parts of g and h across a: -k (<a,g> h' + <a,h> g' + <g',h'> a) / A^2.
+    It is -k (<a,g> h' + <a,h> g' + <g',h'> a) / A^2, where g' and h' are the components of g and h that are
+    orthogonal to a.
     """
     X = scaled(ops, ops.widen(x), axis, eps)
     a, g, h = X.unit, X.over(ops.widen(g)), ops.widen(h)
@@ -173,27 +177,28 @@ def normalize_hessian(ops: Ops, x: Array, g: Array, h: Array, axis: int, eps: fl
 
 
 def unit_distance(ops: Ops, x: Array, y: Array, axis: int) -> Array:
-    """Return 1 - <x, y>, which is D for unit vectors."""
+    """Return 1 - <x, y>, which equals D for unit vectors."""
     return ops.cast(1 - ops.sum(ops.widen(x) * ops.widen(y), axis), x)
 
 
 def finite(ops: Ops, x: Array, axis: int) -> Array:
-    """Tell which vectors are finite."""
+    """Return whether each vector is finite."""
     return ops.isfinite(ops.largest(x, axis))
 
 
 def exclude(ops: Ops, x: Array, y: Array, g: Array, axis: int) -> tuple[Array, Array, Array]:
-    """Return x and y with zeros for what is not finite, and NaN for such rows unless the cotangent is 0.
+    """Return x and y with vectors that are not finite set to 0, and NaN or 0 for every row.
 
-    With eps = 0 zeros have no derivative of any order, so the NaN, added to a derivative, is all that is left
-    of such a row. To mask the derivative itself would be too late: differentiated again, it is 0 times NaN.
+    NaN marks rows with such a vector, unless their cotangent is 0. The caller adds the mark to derivatives.
+    With eps = 0, the derivatives of a zero vector are 0 at every order, so such a row has only the mark.
+    Masking the derivative itself is not enough: its own derivative would be 0 times NaN.
     """
     fx, fy = finite(ops, x, axis), finite(ops, y, axis)
     return ops.where(fx, x, 0), ops.where(fy, y, 0), ops.where((g == 0) | (fx & fy), 0.0, float("nan"))
 
 
 def unbroadcast(ops: Ops, t: Array, like: Array) -> Array:
-    """Sum t over the axes along which `like` was broadcast, and round it to its dtype."""
+    """Sum t over the axes along which `like` was broadcast, and round the sum to the dtype of `like`."""
     shape: Shape = tuple(like.shape)
     axes = tuple(i for i, (m, n) in enumerate(zip(t.shape, shape, strict=True)) if m != n)
     return ops.cast(ops.sum(t, axes) if axes else t, like)

@@ -1,7 +1,7 @@
-"""Code that all frontends share: errors, rules for arguments, and the reduction of losses.
+"""Code that all frontends share: errors, checks of arguments, and the reduction of losses.
 
-Nothing here imports a framework. A frontend passes its names of things as a `Frontend` and its array
-operations as an `Ops`.
+This module imports no framework. A frontend passes its argument names and error classes as a `Frontend`, and
+its array operations as an `Ops`.
 """
 
 import math
@@ -17,55 +17,55 @@ REDUCTIONS: Final = ("none", "sum", "mean", "weighted_mean", "nonzero_mean")
 
 
 class Ops(Protocol):
-    """The operations that the closed forms and the reductions need, beside `+ - * /` and comparisons.
+    """The array operations that closed forms and reductions need, besides `+ - * /` and comparisons.
 
-    `axis` is not negative, and every reduction over it keeps it with length 1.
+    `axis` is not negative. Every reduction over it keeps it with length 1.
     """
 
     def widen(self, x: Array) -> Array:
-        """Return x in the dtype to compute in: float32 for half types, float64 above, where there is one."""
+        """Return x in the dtype of the computation: float32 for half types, else float64 if available."""
 
     def cast(self, x: Array, like: Array) -> Array:
         """Return x in the dtype of `like`."""
 
     def detach(self, x: Array) -> Array:
-        """Return x as a constant to every derivative."""
+        """Return x as a constant, which has no derivative."""
 
     def zeros(self, like: Array) -> Array:
         """Return zeros of the shape and dtype of `like`."""
 
     def where(self, condition: Array, x: Array, y: Array) -> Array:
-        """Select elementwise; either branch may be a Python scalar."""
+        """Select elements by a condition. Either branch may be a Python scalar."""
 
     def sqrt(self, x: Array) -> Array:
         """Return the square root."""
 
     def isfinite(self, x: Array) -> Array:
-        """Tell where x is neither NaN nor infinite."""
+        """Return whether each element is neither NaN nor infinite."""
 
     def sum(self, x: Array, axis: int | Shape) -> Array:
-        """Sum over one axis or several."""
+        """Sum over one or several axes."""
 
     def largest(self, x: Array, axis: int) -> Array:
-        """Return max |x_i|, NaN where an element is, 0 over an empty axis; a constant to every derivative."""
+        """Return max |x_i| as a constant: NaN if an element is NaN, 0 for an empty axis."""
 
     def inverse_powers(self, m: Array) -> tuple[Array, Array]:
-        """Return two powers of two, constants to every derivative, whose product times m is from 2 to 4.
+        """Return two powers of two, as constants, whose product times m is from 2 to 4.
 
-        Their exponents are equal, or the first is greater by 1, and their product is a normal number: so the
-        product times m is less than 2 for a subnormal m. Where m is not finite, both are NaN.
+        Their exponents are equal, or the first is greater by 1. Their product is a normal number, so for a
+        subnormal m the product times m is less than 2. If m is not finite, both are NaN.
         """
 
     def limits(self, x: Array) -> tuple[float, float]:
-        """Return the machine epsilon and the largest number of x's dtype."""
+        """Return the machine epsilon and the largest number of the dtype of x."""
 
     def total(self, x: Array) -> Array:
-        """Sum all elements into rank 0, wider where that exists, in one order whatever the threads."""
+        """Return the sum of all elements, in the widened dtype. The order does not depend on the threads."""
 
 
 @dataclass(frozen=True)
 class Frontend:
-    """The words in which a framework's users know an argument, and the classes of its errors."""
+    """A framework's words for error messages and its exception classes, with the checks that use them."""
 
     axis: str
     array: str
@@ -97,7 +97,7 @@ class Frontend:
         return tuple(shape)
 
     def check_matrices(self, x: Shape, y: Shape) -> None:
-        """Refuse what are not matrices of rows of one length, whose batches broadcast."""
+        """Raise an error unless x and y are matrices with rows of one length and batches that broadcast."""
         for name, shape in (("x", x), ("y", y)):
             if len(shape) < 2:
                 raise self.shape_error(f"{name} of shape {shape} must have at least two axes, (..., N, D)")
@@ -108,12 +108,12 @@ class Frontend:
             raise self.shape_error(f"x of shape {x} and y of shape {y} must have batches that broadcast")
 
     def check_rows(self, name: str, shape: Shape) -> None:
-        """Refuse what is not one matrix of rows."""
+        """Raise an error unless the shape has two axes."""
         if len(shape) != 2:
             raise self.shape_error(f"{name} of shape {shape} must have two axes, (N, D)")
 
     def check_contrastive(self, x: Shape, y: Shape, labels: bool, symmetric: bool) -> None:
-        """Refuse what are not rows of one length, or rows of x without their positives among those of y."""
+        """Raise an error unless rows have one length and, without labels, y has the positives of all rows."""
         self.check_rows("x", x)
         self.check_rows("y", y)
         if x[1] != y[1]:
@@ -125,23 +125,23 @@ class Frontend:
             )
 
     def check_views(self, z: Shape, labels: bool) -> None:
-        """Refuse what are not rows, or without labels not two views of every row."""
+        """Raise an error unless z has two axes and, without labels, two views of every row."""
         self.check_rows("z", z)
-        if not labels and z[0] % 2:  # in this order: a compiler guards what it is asked
+        if not labels and z[0] % 2:  # labels first: torch.compile guards what it evaluates
             raise self.shape_error(
                 f"z of shape {z} must have an even number of rows, all of view 1 and then all of view 2, "
                 "or labels"
             )
 
     def check_shape(self, name: str, shape: Shape, takes: Shape) -> None:
-        """Refuse another shape than the one that is taken."""
+        """Raise an error unless the shape is the expected one."""
         if shape != takes:
             raise self.shape_error(f"{name} of shape {shape} must be of shape {takes}")
 
     def check_fits(self, name: str, shape: Shape, batch: Shape, what: str = "the losses' shape") -> None:
-        """Refuse what does not broadcast to a shape, by default that of the losses, or would enlarge it."""
+        """Raise an error unless a shape broadcasts to `batch` without enlarging it; `what` names `batch`."""
         fits = len(shape) <= len(batch) and all(
-            a == 1 or a == b  # not `in`: a compiler guards comparisons
+            a == 1 or a == b  # not `in`: torch.compile guards comparisons
             for a, b in zip(reversed(shape), reversed(batch), strict=False)
         )
         if not fits:
@@ -150,12 +150,12 @@ class Frontend:
             )
 
     def refuse_dtype(self, name: str, dtype: object, takes: str) -> TypeError:
-        """Return the error for an array of a dtype that is not served."""
+        """Return the error for an array of an unsupported dtype."""
         return self.dtype_error(f"{name} is of dtype {dtype}, must be {takes}")
 
 
 def check_eps(eps: float) -> float:
-    """Return eps as a float. It floors a norm, so it is not negative."""
+    """Return eps as a float, or raise an error if it is negative or NaN."""
     try:
         value = float(eps)
     except (TypeError, ValueError):
@@ -166,12 +166,12 @@ def check_eps(eps: float) -> float:
 
 
 def _shown(number: float) -> str:
-    """Return a number for a message. `torch.compile` formats the result of `float` only."""
+    """Return a number as text for a message. `torch.compile` can format only the result of `float`."""
     return f"{number if isinstance(number, int) else float(number)!r}"
 
 
 def check_labels(labels_x: object, labels_y: object) -> bool:
-    """Tell whether there are labels; those of one side alone are refused."""
+    """Return whether there are labels, or raise an error if only one side has them."""
     for name, other, given, missing in (
         ("labels_x", "labels_y", labels_x, labels_y),
         ("labels_y", "labels_x", labels_y, labels_x),
@@ -182,21 +182,21 @@ def check_labels(labels_x: object, labels_y: object) -> bool:
 
 
 def check_temperature(temperature: float) -> float:
-    """Return the temperature, where its value can be seen, if it can divide similarities."""
+    """Return the temperature, or raise an error unless it is finite and greater than 0."""
     if not 0 < temperature < math.inf:
         raise ValueError(f"temperature={_shown(temperature)} must be finite and greater than 0")
     return temperature
 
 
 def check_finite(name: str, value: float) -> float:
-    """Return a number if it is finite."""
+    """Return a number, or raise an error if it is not finite."""
     if not -math.inf < value < math.inf:  # torch.compile traces this, but not math.isfinite
         raise ValueError(f"{name}={_shown(value)} must be finite")
     return value
 
 
 def check_reduction(reduction: str) -> str:
-    """Return the reduction if there is such a one."""
+    """Return the reduction, or raise an error if it is unknown."""
     if reduction not in REDUCTIONS:
         raise ValueError(f"reduction={reduction!r} must be one of {', '.join(map(repr, REDUCTIONS))}")
     return reduction
@@ -214,7 +214,7 @@ def refuse_target(value: object, unsigned: str | None = None) -> ValueError:
 
 
 def check_target(target: Any) -> None:
-    """Refuse a NumPy array, as a target of the embedding loss, that holds anything but +1 and -1."""
+    """Raise an error if the target of the embedding loss, a NumPy array, has values other than +1 and -1."""
     wrong = target[(target != 1) & (target != -1)]
     if wrong.size:
         raise refuse_target(wrong.flat[0].item(), str(target.dtype) if target.dtype.kind == "u" else None)
@@ -232,18 +232,18 @@ def _count(x: Array | None) -> int:
 def reduce(
     ops: Ops, losses: Array, weights: Array | None, reduction: str, counts: tuple[Any, Any] | None = None
 ) -> Array:
-    """Weight the losses of single vectors and reduce them.
+    """Multiply the losses of single vectors by weights and reduce them.
 
-    A weight of zero excludes its row: what a loss there adds is 0, NaN or not, and the derivative in the
-    weight is the loss where that is finite. A denominator of zero gives 0 with zero gradient. Half types are
-    weighted and summed wider and rounded once.
+    A weight of 0 excludes its row: the row adds 0 to the result, even if its loss is NaN. The derivative with
+    respect to the weight is the loss if that is finite. If a denominator is 0, the result and its gradient
+    are 0. Half types are multiplied and summed in a wider type and rounded once.
 
     Args:
         ops: The frontend's operations.
         losses: The losses, one per vector, in any shape.
-        weights: What broadcasts to that shape, or None for ones.
+        weights: An array that broadcasts to that shape, or None for ones.
         reduction: One of `REDUCTIONS`.
-        counts: The numbers of losses and of weights, each at least 1, where their shapes do not tell.
+        counts: The numbers of losses and of weights, each at least 1, if their shapes are unknown.
     """
     n, m = counts or (_count(losses), _count(weights))
     if weights is None:
@@ -261,7 +261,7 @@ def reduce(
         return ops.cast(total, losses)
     if reduction == "mean":
         return ops.cast(total / n, losses)
-    repeats = n / m  # how often broadcasting counts each weight
+    repeats = n / m  # the number of losses to which broadcasting applies each weight
     count = ops.total(w if reduction == "weighted_mean" else ops.cast(w != 0, w)) * repeats
     empty = count == 0
     return ops.cast(ops.where(empty, 0, total / ops.where(empty, 1, count)), losses)

@@ -1,12 +1,12 @@
-"""The cosine in JAX: similarity, distance and losses with every derivative.
+"""Cosine similarity, distance and losses for JAX, with derivatives of every order.
 
-On the CPU the native core computes values and first derivatives, on XLA's own threads; everything else (other
-platforms, derivatives of order two and up) is plain JAX operations.
+On the CPU, the native core computes values and first derivatives on XLA's threads. Other platforms, and
+derivatives of order two and higher, use JAX operations.
 """
 
 from cosgrad.require import require as _require
 
-# 0.8 is the first that lets a partitioning rule say which axes are not to be cut.
+# JAX 0.8 is the first version whose partitioning rules can exclude axes from sharding.
 _require("jax", "jax", "0.8")
 
 from cosgrad.jax._contrastive import contrastive_loss, nt_xent_loss, sigmoid_contrastive_loss

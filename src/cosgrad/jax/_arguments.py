@@ -1,4 +1,4 @@
-"""JAX's conventions for arguments: its promotion of dtypes, and shapes as the primitives take them."""
+"""JAX's conventions for arguments: promotion of dtypes, and shapes as the primitives need them."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ _DTYPES = frozenset(map(jnp.dtype, (jnp.float16, jnp.bfloat16, jnp.float32, jnp.
 
 
 def as_array(name: str, x: Any) -> Any:
-    """Return x if it is an array or a number, and real. A number stays one, so that it promotes weakly."""
+    """Return x if it is a real array or number, or raise an error. A number stays weakly typed."""
     if callable(convert := getattr(x, "__jax_array__", None)):
         x = convert()
     if not isinstance(x, jax.Array | np.ndarray | np.generic | int | float | complex):
@@ -26,11 +26,12 @@ def as_array(name: str, x: Any) -> Any:
 
 
 def as_floats(*arrays: Any) -> tuple[jax.Array, ...]:
-    """Return all in the dtype to compute in, which loses no number that the promoted dtype might not hold.
+    """Return all arrays in the dtype of the computation, which may be wider than the promoted dtype.
 
-    Beside a float array, integers of 16 bits count as float32, and wider ones as float64 where x64 is
-    enabled. Python's numbers and weakly typed arrays count as their own dtype. Without any floats, all count
-    as JAX's default float. `promoted` is the dtype of the results.
+    JAX's promoted dtype may be unable to represent integers. So with a float array, integers of 16 bits count
+    as float32, and wider ones as float64 if x64 is enabled. Python numbers and weakly typed arrays count as
+    their own dtype. Without any floats, all count as JAX's default float. `promoted` returns the dtype of the
+    results.
     """
     kinds = [a.dtype if hasattr(a, "dtype") else jax.dtypes.result_type(a) for a in arrays]
     holding = [dtype for kind in kinds if (dtype := _holding(kind)) is not None]
@@ -41,13 +42,13 @@ def as_floats(*arrays: Any) -> tuple[jax.Array, ...]:
 
 
 def promoted(*arrays: Any) -> Any:
-    """Return the promoted dtype; integers and booleans alone count as JAX's default float."""
+    """Return the promoted dtype, or JAX's default float if all are integers and booleans."""
     dtype = jnp.result_type(*arrays)
     return dtype if dtype in _DTYPES else jax.dtypes.canonicalize_dtype(jnp.float64)
 
 
 def _holding(dtype: Any) -> Any:
-    """Return the float dtype that numbers of a dtype need, None where any will do."""
+    """Return the float dtype that can represent numbers of a dtype, or None if every float dtype can."""
     if dtype in _DTYPES:
         return dtype
     bits = 8 if dtype == jnp.bool_ else jnp.iinfo(dtype).bits
@@ -57,7 +58,7 @@ def _holding(dtype: Any) -> Any:
 def as_pair(
     x_name: str, x: Any, y_name: str, y: Any, axis: int
 ) -> tuple[jax.Array, jax.Array, int, Shape, Any]:
-    """Return both of one dtype and rank, the axis, the shape of the batch, and the dtype of the results.
+    """Return both arrays in one dtype and rank, the axis, the batch shape, and the dtype of the results.
 
     A scalar counts as a vector of length 1.
     """
@@ -76,7 +77,7 @@ def _of_rank(a: jax.Array, rank: int) -> jax.Array:
 
 
 def varying_alike(arrays: Any) -> Any:
-    """Under `shard_map`, mark what is the same on all devices as varying where another of these varies."""
+    """Under `shard_map`, mark all arrays as varying over the mesh axes over which one of them varies."""
     names = frozenset[Any]().union(*map(_varying, jax.tree.leaves(arrays)))
     return jax.tree.map(lambda a: _vary(a, names - _varying(a)), arrays)
 

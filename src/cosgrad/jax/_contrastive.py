@@ -1,4 +1,4 @@
-"""The contrastive losses: of all pairs of rows, without their matrix, on one device or many."""
+"""The contrastive losses of all pairs of rows, on one or several devices, without the matrix in memory."""
 
 from functools import partial
 from typing import Any
@@ -29,51 +29,52 @@ def contrastive_loss(
     symmetric: bool = True,
     axis_name: Any = None,
 ) -> Array:
-    r"""Return the contrastive loss (InfoNCE; symmetric, CLIP's) of all rows of x with all rows of y.
+    r"""Return the InfoNCE loss of all rows of x with all rows of y; if symmetric, this is CLIP's loss.
 
-    With S_ij the cosine similarity of x_i and y_j, and p_ij = exp(S_ij / temperature) over the sum of these
-    over row i, the loss is the mean over the rows of -log p_ij of their positive, or of the mean of these
-    over several; symmetric, half of that and half of the same over the columns.
+    S_ij is the cosine similarity of x_i and y_j, and p_ij is the softmax of S_ij / temperature over row i.
+    The loss of a row is -log p_ij for its positive j, or the mean of these values if it has several
+    positives. The result is the mean over the rows. If `symmetric`, it is the mean of the losses over the
+    rows and over the columns.
 
-    The matrix is computed tile by tile, in each pass: memory grows with N + M, and the loss keeps its digits
-    where a batch is well separated, at any temperature. The gradients are computed along with the value.
+    Each pass computes the matrix tile by tile, so memory grows with N + M. The loss keeps its digits also if
+    a batch is well separated, at any temperature. The gradients are computed together with the value.
 
     Args:
-        x: Array (N, D) of float16, bfloat16, float32 or float64, not normalized: that is a part of the loss.
+        x: Array (N, D) of float16, bfloat16, float32 or float64. The loss normalizes the rows itself.
         y: Array (M, D). The positive of row i is column i, unless there are labels.
-        labels_x: Integers or booleans (N,), given together with `labels_y`: positives of row i are all
-            columns with its label. A row without any is left out of the mean.
-        labels_y: The same of the columns, (M,).
-        ignore: Booleans (N, M). A pair with True counts neither as a positive nor as a negative; a row or
-            column of which no pair counts changes nothing, NaN or not.
-        temperature: A number or an array of rank 0, finite and greater than 0, which is checked where its
-            value can be seen: not under a transform.
-        symmetric: Whether columns count as rows do.
-        axis_name: Under `shard_map`, the name (or a tuple of names) of the mesh axis over which rows are
-            distributed, in parts of equal length; the rows of y travel in a ring, and no device holds all.
-            x, y and labels are a device's own, and column i is the positive of row i of the same device;
-            `ignore` has the columns of all devices, in the order of the axis.
+        labels_x: Integers or booleans (N,), given together with `labels_y`. The positives of row i are all
+            columns with the same label. The mean excludes rows without a positive.
+        labels_y: The labels of the columns, (M,).
+        ignore: Booleans (N, M). A pair with True is neither positive nor negative. A row or column whose
+            pairs are all ignored changes nothing, even if it has NaN.
+        temperature: A number or an array of rank 0, finite and greater than 0. The value is checked if it is
+            available, that is, not under a transform.
+        symmetric: Return the mean of the losses over rows and over columns.
+        axis_name: Under `shard_map`, the name (or a tuple of names) of the mesh axis over which the rows are
+            distributed, in parts of equal length. The rows of y travel in a ring; no device holds all of
+            them. x, y and labels are those of the device, and column i is the positive of row i of the same
+            device. `ignore` has the columns of all devices, in the order of the axis.
 
     Returns:
-        A scalar of the promoted dtype of x and y, on every device the loss of the whole batch; 0 if no row
+        A scalar of the promoted dtype of x and y: on every device the loss of the whole batch, or 0 if no row
         has a positive. Half types are computed in float32. A zero vector has similarity 0 with every row, and
         gradient 0.
 
     Raises:
-        ValueError: Shapes do not fit, or have a symbol for N or M (`jax.export`); without labels M is less
-            than N, or symmetric another than N; the temperature is not finite, not positive or not a scalar;
-            only one of the labels is given.
-        TypeError: An argument is no array, complex or of another dtype that is not served.
+        ValueError: Shapes do not fit, or N or M is symbolic (`jax.export`); without labels, M is less than N,
+            or differs from N in the symmetric loss; the temperature is not finite, not positive or not a
+            scalar; only one of the two labels is given.
+        TypeError: An argument is not an array, or has a complex or another unsupported dtype.
 
-    It can be transformed by `jit`, `grad`, `jvp`, `vmap` and the rest, and be differentiated in x, y and the
-    temperature. Derivatives of order two and up are those of the tiled program: forward mode over reverse
-    (`jax.hessian`, Hessian products) keeps its memory; reverse over reverse keeps tiles, as much as the dense
-    formula on `pairwise_cosine_similarity` would.
+    The function supports `jit`, `grad`, `jvp`, `vmap` and the other transforms, and has derivatives in x, y
+    and the temperature. Derivatives of order two and higher differentiate the tiled program. Forward over
+    reverse mode (`jax.hessian`, Hessian-vector products) needs no more memory. Reverse over reverse mode
+    stores all tiles, as much as the dense formula with `pairwise_cosine_similarity`.
 
-    Gradients over devices: taken outside `shard_map`, or inside with `check_vma=True`, they are those of the
-    whole-batch loss, in a device's own rows and, summed over devices, in a temperature that all share. Inside
-    with `check_vma=False` they are what `psum` makes of them there: a device's part times the number of
-    devices, so that `pmean` of the gradients of shared parameters is right.
+    Gradients over devices: outside `shard_map`, or inside with `check_vma=True`, gradients are those of the
+    whole-batch loss: for the rows of each device, and, summed over devices, for a shared temperature. Inside
+    with `check_vma=False`, the transpose of `psum` multiplies them: each device gets its part times the
+    number of devices. Then `pmean` of the gradients of shared parameters is correct.
 
     References:
         van den Oord, Li, Vinyals 2018, "Representation learning with contrastive predictive coding";
@@ -113,24 +114,24 @@ def contrastive_loss(
 def nt_xent_loss(
     z: ArrayLike, labels: ArrayLike | None = None, *, temperature: ArrayLike = 0.07, axis_name: Any = None
 ) -> Array:
-    r"""Return the loss of SimCLR over two views of every image, or SupCon's where labels are given.
+    r"""Return SimCLR's loss of two views of every image, or the SupCon loss if labels are given.
 
-    As `contrastive_loss` of z with itself, over rows, where no row meets itself.
+    It is the `contrastive_loss` of z with itself, over the rows, without the pairs of a row with itself.
 
     Args:
-        z: Array (2 N, D), all of view 1 and then all of view 2: the positive of row i is row i + N, and
-            conversely.
-        labels: Integers or booleans, one for each row of z: the positives of a row are all other rows of its
-            label. Then z need not be of two views, and a row without any is left out of the mean.
+        z: Array (2 N, D): all rows of view 1 and then all rows of view 2. The positive of row i is row i + N,
+            and the positive of row i + N is row i.
+        labels: Integers or booleans, one for each row of z. The positives of a row are all other rows with
+            the same label. Then z need not have two views, and the mean excludes rows without a positive.
         temperature: As in `contrastive_loss`.
-        axis_name: As in `contrastive_loss`; z holds both views of a device's own images.
+        axis_name: As in `contrastive_loss`; z holds both views of the images of the device.
 
     Returns:
-        A scalar as `contrastive_loss` returns.
+        A scalar, as in `contrastive_loss`.
 
     Raises:
-        ValueError: z has not two axes, a symbol for 2 N, or without labels an odd number of rows; the labels'
-            shape does not fit; or the temperature as in `contrastive_loss`.
+        ValueError: z does not have two axes, or 2 N is symbolic, or odd without labels; the shape of the
+            labels does not fit; or the temperature is wrong, as in `contrastive_loss`.
         TypeError: As `contrastive_loss`.
 
     References:
@@ -155,24 +156,24 @@ def nt_xent_loss(
 def sigmoid_contrastive_loss(
     x: ArrayLike, y: ArrayLike, *, scale: ArrayLike = 10.0, bias: ArrayLike = -10.0, axis_name: Any = None
 ) -> Array:
-    r"""Return SigLIP's loss: every pair a binary choice, positive where row i meets column i.
+    r"""Return SigLIP's loss: a binary classification of every pair, where row i and column i are positive.
 
-    With the logits l = scale S + bias, the sum of log(1 + exp(-l)) over the positive pairs and of
-    log(1 + exp(l)) over all others, divided by N. It is computed tile by tile as `contrastive_loss`, in one
-    pass.
+    The logits are l = scale S + bias. The loss is the sum of log(1 + exp(-l)) over the positive pairs and of
+    log(1 + exp(l)) over all other pairs, divided by N. It is computed tile by tile like `contrastive_loss`,
+    in one pass.
 
     Args:
         x: Array (N, D) as in `contrastive_loss`.
-        y: Array (M, D) of at least as many rows; the columns from N on are negatives of all rows.
+        y: Array (M, D) with at least as many rows. The columns from N on are negatives of all rows.
         scale: A number or an array of rank 0.
-        bias: Likewise.
+        bias: A number or an array of rank 0.
         axis_name: As in `contrastive_loss`.
 
     Returns:
-        A scalar as `contrastive_loss` returns.
+        A scalar, as in `contrastive_loss`.
 
     Raises:
-        ValueError: Shapes do not fit, or have a symbol for N or M, or scale or bias are not scalars.
+        ValueError: Shapes do not fit, or N or M is symbolic, or scale or bias is not a scalar.
         TypeError: As `contrastive_loss`.
 
     References:
@@ -193,7 +194,7 @@ def sigmoid_contrastive_loss(
 
 
 def _check_fixed(**arrays: Array) -> None:
-    """Refuse rows of which only a symbol tells how many: tiles are cut when they are traced."""
+    """Raise an error if the number of rows is symbolic, since tracing must know the number of tiles."""
     for name, a in arrays.items():
         if a.ndim and not isinstance(a.shape[0], int):
             raise FRONTEND.shape_error(
@@ -250,20 +251,20 @@ def _contrastive(
     a, b, labels_x, labels_y, ignore, temperature, here, there = varying_alike(
         (_computed(x), _computed(y), labels_x, labels_y, ignore, temperature, here, there)
     )
-    if ignore is not None:  # what counts nowhere changes nothing, NaN or not
-        ignore = jax.lax.optimization_barrier(ignore)  # a constant's reductions take XLA seconds to fold
+    if ignore is not None:  # rows whose pairs are all ignored change nothing, even if they have NaN
+        ignore = jax.lax.optimization_barrier(ignore)  # XLA takes seconds to fold reductions of a constant
         a = jnp.where(jnp.all(ignore, 1)[:, None], 0, a)
         counts = jnp.sum(~ignore, 0)
         counts = counts if axis is None else jax.lax.psum(counts, axis)
         b = jnp.where(counts[there][:, None] == 0, 0, b)
-        if labels_x is None and not symmetric:  # nor does a row that has no positive
+        if labels_x is None and not symmetric:  # a row without a positive changes nothing either
             a = jnp.where(ignore[jnp.arange(len(a)), there[: len(a)]][:, None], 0, a)
     u, v, s, matched, partners = normalize(a), normalize(b), None, None, None
     if labels_x is None:
         partners = there[: len(a)]
         s = _matched(a, b[: len(a)], u, v[: len(a)])
         matched = jnp.ones(s.shape, bool) if ignore is None else ~ignore[jnp.arange(len(a)), partners]
-    if ignore is not None:  # a slice of the last tile may end behind the last column
+    if ignore is not None:  # the slice of the last tile may end after the last column
         ignore = jnp.pad(ignore, ((0, 0), (0, missing(len(b)))))
     rows = in_tiles(here, partners, labels_x, ignore)
     columns = in_tiles(there, labels=labels_y)
@@ -296,9 +297,9 @@ def _sigmoid(x: Array, y: Array, scale: Array, bias: Array, *, axis: Any) -> Arr
 
 
 def _matched(x: Array, y: Array, u: Array, v: Array) -> Array:
-    """Return the exact similarities of pairs of rows, to a derivative the products of their unit vectors.
+    """Return the exact similarities of pairs of rows, with the derivative of the products of unit vectors.
 
-    So what a pair adds to a gradient cancels exactly what a negative with the same vectors does.
+    With this derivative, a positive and a negative pair of the same vectors cancel exactly in the gradient.
     """
     S = jnp.sum(u * v, 1)
     return S + jax.lax.stop_gradient(cosine_similarity(x, y) - S)

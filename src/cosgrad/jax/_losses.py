@@ -1,4 +1,4 @@
-"""The losses: distances, weighted and reduced."""
+"""The losses: distances with weights and a reduction."""
 
 from typing import Any
 
@@ -31,18 +31,20 @@ def cosine_distance_loss(
         predictions: Array that broadcasts with the labels.
         axis: Axis of the vectors, counted in the broadcast shape.
         weights: Array or number that broadcasts to the shape of the distances and does not enlarge it.
-            Differentiable. A zero excludes its row, NaN or not: it adds 0 to the loss and its gradient is 0.
+            Differentiable. A weight of 0 excludes its row, even if the row has NaN: the row adds 0 to the
+            loss and its gradient is 0.
         reduction: "none"; "sum"; "mean", over the number of vectors; "weighted_mean", over the sum of the
-            weights; "nonzero_mean", over the number of weights that are not 0. Over nothing it is 0.
-        assume_normalized: Take 1 - <labels, predictions> for the distance: right for unit vectors only.
+            weights; "nonzero_mean", over the number of weights that are not 0. A mean over nothing is 0.
+        assume_normalized: Compute the distance as 1 - <labels, predictions>, which is correct for unit
+            vectors only.
 
     Returns:
-        A scalar, or the weighted distances for "none", of the promoted dtype of labels and predictions. No
-        eps floors anything: a zero vector has distance 1 and gradient 0.
+        A scalar, or the weighted distances for "none", of the promoted dtype of labels and predictions. The
+        loss has no eps: a zero vector has distance 1 and gradient 0.
 
     Raises:
-        ValueError: The reduction is none of these, shapes do not fit, or the axis does not exist.
-        TypeError: An argument is no array, complex or of another dtype that is not served.
+        ValueError: The reduction is unknown, shapes do not fit, or the axis does not exist.
+        TypeError: An argument is not an array, or has a complex or another unsupported dtype.
 
     Example:
         >>> import jax.numpy as jnp
@@ -64,23 +66,23 @@ def cosine_distance_loss(
 def cosine_embedding_loss(
     x1: ArrayLike, x2: ArrayLike, target: ArrayLike, *, margin: float = 0.0, reduction: str = "mean"
 ) -> Array:
-    r"""Return the mean of D where the target is +1, and of max(0, S - margin) where it is -1.
+    r"""Return the mean of the losses: D if the target is +1, and max(0, S - margin) if it is -1.
 
     Args:
         x1: Array (N, D), (D,) or of any other batch shape; the vectors are along the last axis.
         x2: Array that broadcasts with x1.
         target: Array of +1 and -1, of a real dtype other than bool, that broadcasts to the shape of the
-            losses and does not enlarge it. Other values are refused where they can be seen. Under a transform
-            they cannot: there the loss of a row with another value is NaN.
-        margin: Similarity up to which a pair with target -1 costs nothing.
+            losses and does not enlarge it. Another value raises an error if values are available. Under a
+            transform they are not available: a row with another value then has loss NaN.
+        margin: Similarity up to which a pair with target -1 has loss 0.
         reduction: As in `cosine_distance_loss`, with all weights 1.
 
     Returns:
         A scalar, or the losses for "none", of the promoted dtype of x1 and x2.
 
     Raises:
-        ValueError: The target holds something else, or as `cosine_distance_loss`.
-        TypeError: The target is of booleans, or as `cosine_distance_loss`.
+        ValueError: The target has a value other than +1 and -1, or as `cosine_distance_loss`.
+        TypeError: The target is boolean, or as `cosine_distance_loss`.
 
     Example:
         >>> import jax.numpy as jnp
@@ -97,7 +99,7 @@ def cosine_embedding_loss(
         raise FRONTEND.refuse_dtype("target", dtype, "of numbers: jnp.where(target, 1, -1)")
     FRONTEND.check_fits("target", jnp.shape(t), D.shape)
     if not isinstance(t, Tracer) and getattr(t, "is_fully_addressable", True):
-        spec.check_target(np.asarray(t))  # NumPy's operations are not traced
+        spec.check_target(np.asarray(t))  # NumPy operations are not traced
     t = jnp.asarray(t)
     negative = jnp.zeros_like(t, bool) if jnp.issubdtype(dtype, jnp.unsignedinteger) else t == -1
     apart = jnp.where(margin >= S, 0, S - jnp.asarray(margin, S.dtype))
@@ -108,7 +110,7 @@ def cosine_embedding_loss(
 def _unit_distance(
     names: tuple[str, str], labels: Any, predictions: Any, axis: int, weights: Any
 ) -> tuple[Array, Array | None]:
-    """Return 1 - <x, y> and the weights; a row that these exclude is NaN, and 0 to every derivative."""
+    """Return 1 - <x, y> and the weights. An excluded row that is not finite is NaN, with derivative 0."""
     x, y, axis, batch, dtype = as_pair(names[0], labels, names[1], predictions, axis)
     if weights is None:
         return formulas.unit_distance(OPS, x, y, axis).squeeze(axis).astype(dtype), None

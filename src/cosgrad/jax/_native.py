@@ -1,4 +1,4 @@
-"""The native core as XLA's foreign functions: on the CPU, and on many devices each on its own rows."""
+"""Calls of the native core as foreign functions of XLA on the CPU, partitioned over devices by rows."""
 
 import math
 import re
@@ -20,7 +20,10 @@ from cosgrad.spec import Shape
 
 
 def _register() -> None:
-    """Tell XLA of the foreign functions; one compiled for a newer interface would stop JAX from starting."""
+    """Register the foreign functions with XLA, or raise an error if they need a newer interface.
+
+    Without this check, JAX would fail to start.
+    """
     compiled, header = _native.xla_interface, Path(jax.ffi.include_dir(), "xla/ffi/api/c_api.h")
     version = re.findall(r"define XLA_FFI_API_M(?:AJOR|INOR) (\d+)", header.read_text())
     installed = tuple(map(int, version))
@@ -46,16 +49,17 @@ def call(
     results: list[Shape],
     **flags: bool,
 ) -> list[jax.Array]:
-    """Call a foreign function, so that arrays whose batch is sharded stay so.
+    """Call a foreign function. Arrays whose batch is sharded stay sharded.
 
     Args:
-        target: Its name.
+        target: The name of the function.
         frame: The shape to which the vectors broadcast.
-        axis: The axis of the vectors in it.
-        eps: The floor of the norms.
-        operands: Arrays of the frame's rank, or without the axis; lengths are the frame's or 1.
-        results: The shapes of the results, likewise. What has length 1 for the frame's n is a sum of n rows.
-        **flags: What else the function is told.
+        axis: The axis of the vectors in the frame.
+        eps: The lower bound of the norms.
+        operands: Arrays of the frame's rank, or without the axis. Each length is that of the frame, or 1.
+        results: The shapes of the results, with the same rule. A result with length 1 along an axis of length
+            n in the frame is a sum over n rows.
+        **flags: Further attributes of the function.
     """
     compute = partial(_compute, target, axis, eps, operands[0].dtype, flags)
     shards = _Shards(frame, axis, tuple(o.shape for o in operands), tuple(results), compute)
@@ -81,7 +85,7 @@ def _compute(
 
 @dataclass(frozen=True)
 class _Shards:
-    """How the devices share a call: along the batch axes, each with whole vectors."""
+    """The partitioning of a call over devices: along the batch axes. Every device has whole vectors."""
 
     frame: Shape
     axis: int
@@ -90,11 +94,11 @@ class _Shards:
     compute: Any
 
     def axes(self, shape: Shape) -> list[int]:
-        """The frame's axes that an array has."""
+        """Return the axes of the frame that an array has."""
         return [i for i in range(len(self.frame)) if i != self.axis or len(shape) == len(self.frame)]
 
     def rule(self) -> SdyShardingRule:
-        """For the partitioner: what has a length in common is cut alike, the vectors not at all."""
+        """Return the rule for the partitioner: shared axes are sharded together, the vectors' axis never."""
         alone = 0
 
         def mapping(shape: Shape) -> Any:
@@ -110,7 +114,7 @@ class _Shards:
         return SdyShardingRule(operands, results, need_replication_factors=(row,))
 
     def partition(self, mesh: Mesh, operands: Any, results: Any) -> Any:
-        """Return what each device does, and how operands and results lie on the devices."""
+        """Return the computation of each device and the shardings of the results and operands."""
         cut = self.cut(mesh, [*operands, *jax.tree.leaves(results)])
         frame = tuple(n // _ways(mesh, names) for n, names in zip(self.frame, cut, strict=True))
 
@@ -128,11 +132,11 @@ class _Shards:
         return mesh, compute, results, tuple(operands)
 
     def infer(self, mesh: Mesh, operands: Any, results: Any) -> list[NamedSharding]:  # noqa: ARG002 (JAX's)
-        """Return how the results lie: for the partitioner before Shardy, which does not ask for the rule."""
+        """Return the shardings of the results. The partitioner before Shardy calls this instead of `rule`."""
         return self.lie(mesh, self.cut(mesh, operands), self.results)
 
     def lie(self, mesh: Mesh, cut: list[Any], shapes: tuple[Shape, ...]) -> list[NamedSharding]:
-        """Return how arrays of these shapes lie on the devices."""
+        """Return the shardings of arrays of these shapes."""
 
         def names(shape: Shape) -> Any:
             whole = zip(shape, self.axes(shape), strict=True)
@@ -141,7 +145,7 @@ class _Shards:
         return [NamedSharding(mesh, PartitionSpec(*names(shape))) for shape in shapes]
 
     def cut(self, mesh: Mesh, arrays: list[Any]) -> list[Any]:
-        """Return for every axis of the frame the names of the mesh's axes along which it is cut, or None."""
+        """Return for every axis of the frame the names of the mesh axes over which it is sharded, or None."""
         cut: list[Any] = [None] * len(self.frame)
         used: set[Any] = set()
         for array in arrays:
@@ -156,7 +160,7 @@ class _Shards:
         return cut
 
     def summed(self, t: jax.Array, shape: Shape, cut: list[Any]) -> jax.Array:
-        """Add up what the devices have of a sum over rows that are cut."""
+        """Sum a result over the devices, if it is a sum over rows that are sharded."""
         names = [
             name
             for length, i in zip(shape, self.axes(shape), strict=True)

@@ -1,4 +1,4 @@
-"""The unit vector as a primitive. Its Jacobian is symmetric, so one product serves both modes."""
+"""The unit vector as a primitive. Its Jacobian is symmetric, so the JVP and the VJP are the same product."""
 
 from functools import partial
 from typing import Any
@@ -23,7 +23,7 @@ def normalize(x: Array, axis: int, eps: float) -> Array:
 
 
 def gradient(x: Array, g: Array, axis: int, eps: float) -> Array:
-    """Return the product of g with the Jacobian."""
+    """Return the product of g with the Jacobian of `normalize`."""
     out: Array
     (out,) = unit_gradient_p.bind(x, g, axis=axis, eps=eps)
     return out
@@ -59,7 +59,7 @@ def _jvp(primals: Any, tangents: Any, *, axis: int, eps: float) -> Any:
     return [normalize(x, axis, eps)], [gradient(x, dx, axis, eps) if known(dx) else ad.Zero(like(x, x.shape))]
 
 
-# One compilation, where no other surrounds it.
+# Outside a surrounding `jit`, this compiles the whole function once.
 _hessian = jax.jit(partial(formulas.normalize_hessian, OPS), static_argnums=(3, 4), inline=True)
 
 

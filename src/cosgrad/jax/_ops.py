@@ -1,4 +1,4 @@
-"""The array operations that the closed forms and the reductions ask of JAX."""
+"""The array operations of the closed forms and the reductions, for JAX."""
 
 import jax
 import jax.numpy as jnp
@@ -8,17 +8,17 @@ from cosgrad.spec import Shape
 
 
 def wide(dtype: jnp.dtype) -> jnp.dtype:
-    """Return the dtype to compute in: float32 for half types, float64 above, where x64 is enabled."""
+    """Return the dtype of the computation: float32 for half types, otherwise float64 if x64 is enabled."""
     wider = jnp.float32 if jnp.finfo(dtype).bits == 16 else jnp.float64
     served: jnp.dtype = jax.dtypes.canonicalize_dtype(wider)
     return served
 
 
 class JaxOps:
-    """`cosgrad.spec.Ops` for JAX arrays. Every method can be mapped, compiled and differentiated."""
+    """`cosgrad.spec.Ops` for JAX arrays. Every method supports `vmap`, `jit` and differentiation."""
 
     def widen(self, x: Array) -> Array:
-        """Return x in the dtype to compute in."""
+        """Return x in the dtype of the computation."""
         return x.astype(wide(x.dtype))
 
     def cast(self, x: Array, like: Array) -> Array:
@@ -30,11 +30,11 @@ class JaxOps:
         return jax.lax.stop_gradient(x)
 
     def zeros(self, like: Array) -> Array:
-        """Return zeros of this shape."""
+        """Return zeros of the shape of `like`."""
         return jnp.zeros_like(like)
 
     def where(self, condition: Array, x: Array | float, y: Array | float) -> Array:
-        """Select elementwise."""
+        """Select elements by a condition."""
         return jnp.where(condition, x, y)
 
     def sqrt(self, x: Array) -> Array:
@@ -42,23 +42,23 @@ class JaxOps:
         return jnp.sqrt(x)
 
     def isfinite(self, x: Array) -> Array:
-        """Tell where x is finite."""
+        """Return whether each element is finite."""
         return jnp.isfinite(x)
 
     def sum(self, x: Array, axis: int | Shape) -> Array:
-        """Sum over one axis or several, kept."""
+        """Sum over one or several axes and keep them with length 1."""
         return jnp.sum(x, axis, keepdims=True)
 
     def largest(self, x: Array, axis: int) -> Array:
-        """Return max |x_i|, 0 over an empty axis."""
+        """Return max |x_i|, or 0 for an empty axis."""
         return jnp.max(jnp.abs(jax.lax.stop_gradient(x)), axis, keepdims=True, initial=0)
 
     def inverse_powers(self, m: Array) -> tuple[Array, Array]:
-        """Return two powers of two whose product times m is from 2 to 4, NaN for what is not finite."""
+        """Return two powers of two whose product times m is from 2 to 4, or NaN if m is not finite."""
         info = jnp.finfo(m.dtype)
         integers, digits, bias = f"int{info.bits}", info.nmant, info.maxexp - 1
-        field = jax.lax.bitcast_convert_type(m, jnp.dtype(integers)) >> digits  # its exponent plus the bias
-        power = jnp.minimum(2 * bias + 1 - field, 2 * bias)  # likewise
+        field = jax.lax.bitcast_convert_type(m, jnp.dtype(integers)) >> digits  # exponent of m plus bias
+        power = jnp.minimum(2 * bias + 1 - field, 2 * bias)  # exponent of the product plus bias
         half = (power + bias + 1) >> 1
         finite = jnp.isfinite(m)
         first, last = (
@@ -73,7 +73,7 @@ class JaxOps:
         return float(info.eps), float(info.max)
 
     def total(self, x: Array) -> Array:
-        """Sum everything in the dtype to compute in."""
+        """Return the sum of all elements in the dtype of the computation."""
         return jnp.sum(self.widen(x))
 
 

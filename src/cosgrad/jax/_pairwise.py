@@ -1,4 +1,4 @@
-"""The matrix of all similarities, by the matrix product of unit vectors."""
+"""The matrix of all similarities or distances, computed as the matrix product of unit vectors."""
 
 from functools import partial
 
@@ -14,21 +14,21 @@ from cosgrad.jax._similarity import normalize
 def pairwise_cosine_similarity(x: ArrayLike, y: ArrayLike | None = None) -> Array:
     r"""Return the matrix of the cosine similarities of all rows of x with all rows of y.
 
-    Every row is divided by its exact norm, and the matrix product does the rest, so an element is as right as
-    XLA's makes it: within some D units in the last place. It is within [-1, 1] all the same. If y is
-    x or not given, the diagonal is exactly 1.
+    Every row is divided by its exact norm, and then XLA computes the matrix product. So an element has the
+    error of XLA's product, about D units in the last place. All elements are clipped to [-1, 1]. If y is x or
+    not given, the diagonal is exactly 1.
 
     Args:
-        x: Array (..., N, D) as `cosine_similarity` takes them.
+        x: Array (..., N, D), as in `cosine_similarity`.
         y: Array (..., M, D) whose batch axes broadcast with those of x; x itself if not given.
 
     Returns:
-        Array (..., N, M) of the promoted dtype. A zero row has similarity 0 with every row, its own
-        too; a row with NaN or infinity is NaN.
+        Array (..., N, M) of the promoted dtype. A zero row has similarity 0 with every row, also with itself.
+        All similarities of a row with NaN or infinity are NaN.
 
     Raises:
-        ValueError: x or y has less than two axes, or shapes do not fit.
-        TypeError: An argument is no array, complex or of another dtype that is not served.
+        ValueError: x or y has fewer than two axes, or shapes do not fit.
+        TypeError: An argument is not an array, or has a complex or another unsupported dtype.
 
     Example:
         >>> import jax.numpy as jnp
@@ -42,8 +42,9 @@ def pairwise_cosine_similarity(x: ArrayLike, y: ArrayLike | None = None) -> Arra
 def pairwise_cosine_distance(x: ArrayLike, y: ArrayLike | None = None) -> Array:
     r"""Return the matrix of the cosine distances D = 1 - S of all rows of x with all rows of y.
 
-    As `pairwise_cosine_similarity`, within [0, 2]; if y is x or not given, the diagonal is exactly 0.
-    Distances much smaller than 1 have lost digits in the matrix product; `cosine_distance` has them all.
+    The computation is that of `pairwise_cosine_similarity`, and all elements are within [0, 2]. If y is x or
+    not given, the diagonal is exactly 0. The matrix product loses digits of distances much smaller than 1;
+    `cosine_distance` keeps them.
 
     Args:
         x: As in `pairwise_cosine_similarity`.
@@ -67,7 +68,7 @@ def pairwise_cosine_distance(x: ArrayLike, y: ArrayLike | None = None) -> Array:
 
 def _checked(x: ArrayLike, y: ArrayLike | None, *, distance: bool) -> Array:
     given = as_array("x", x)
-    other = given if y is None or y is x else as_array("y", y)  # a tracer is x or not, as an array is
+    other = given if y is None or y is x else as_array("y", y)  # the test for identity works for tracers too
     own = other is given
     a, b = as_floats(given, other)
     FRONTEND.check_matrices(a.shape, b.shape)
@@ -84,5 +85,5 @@ def _matrix(x: Array, y: Array | None, *, distance: bool) -> Array:
     if y is None:
         own = jnp.eye(S.shape[-1], dtype=bool) & (right > 0.5)
         right = jnp.where(own, 1, right)
-    S = S + (right - jax.lax.stop_gradient(S))  # to a derivative a constant, and less than S's rounding
+    S = S + (right - jax.lax.stop_gradient(S))  # the correction is a constant, smaller than S's error
     return 1 - S if distance else S

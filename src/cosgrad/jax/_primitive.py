@@ -1,4 +1,4 @@
-"""What the primitives have in common: how one is made, run, lowered and mapped."""
+"""Common code of the primitives: definition, execution, lowering and batching."""
 
 from collections.abc import Callable
 from functools import partial
@@ -22,20 +22,22 @@ def define(
     closed: Callable[..., list[Array]],
     mapped: Callable[..., dict[str, Any]],
 ) -> Primitive:
-    """Return a primitive of that name.
+    """Define a primitive.
 
     Args:
-        name: Its name, without the package's.
-        shapes: The shapes of its results, given its operands and parameters.
-        native: What computes it on the CPU.
-        closed: What computes it on every other platform.
-        mapped: Its parameters with one more axis in front, given the axis's length and the parameters.
+        name: Its name, without the name of the package.
+        shapes: Function of the operands and parameters that returns the shapes of the results.
+        native: Implementation for the CPU.
+        closed: Implementation for all other platforms.
+        mapped: Function of an axis length and the parameters that returns the parameters for arrays with one
+            more axis of this length in front.
     """
     primitive = Primitive(f"cosgrad_{name}")
     primitive.multiple_results = True
 
     def abstract(*avals: Any, **params: Any) -> list[ShapedArray]:
-        # On explicit meshes and in `shard_map` JAX itself says on which devices the results lie and vary.
+        # On explicit meshes and in `shard_map`, tracing the closed form gives the sharding of the results and
+        # the mesh axes over which they vary.
         if any(not a.sharding.mesh.empty for a in avals):
             return list(jax.make_jaxpr(partial(closed, **params))(*avals).out_avals)
         return [ShapedArray(shape, avals[0].dtype) for shape in shapes(*avals, **params)]
@@ -54,28 +56,29 @@ def define(
     mlir.register_lowering(primitive, mlir.lower_fun(closed, multiple_results=True))
     mlir.register_lowering(primitive, mlir.lower_fun(native, multiple_results=True), platform="cpu")
     batching.primitive_batchers[primitive] = batch
-    # The kernel's partitioning asks for the devices, and hides in the lowering, where JAX does not look.
+    # The partitioning of the native call needs the devices. JAX cannot see this, since the call is only
+    # created during lowering.
     prim_requires_devices_during_lowering.add(primitive)
     return primitive
 
 
 def known(t: Any) -> bool:
-    """Tell whether a tangent or cotangent is more than a symbolic zero, or nothing."""
+    """Return whether a tangent or cotangent is neither None nor a symbolic zero."""
     return t is not None and not isinstance(t, ad.Zero)
 
 
 def like(x: Any, shape: Shape) -> ShapedArray:
-    """Return the abstract array of another shape and the same dtype."""
+    """Return an abstract array with the given shape and the dtype of x."""
     return ShapedArray(shape, x.dtype)
 
 
 def broadcast(x: Array, shape: Shape | None) -> Array:
-    """Return x of the shape, or as it is."""
+    """Return x broadcast to the shape, or unchanged if the shape is None."""
     return x if shape is None or x.shape == shape else jnp.broadcast_to(x, shape)
 
 
 def summed_to(t: Any, shape: Shape) -> Any:
-    """Sum t over the axes that have length 1 in the shape, and longer ones in t."""
+    """Sum t over the axes that have length 1 in the shape and are longer in t."""
     if not known(t):
         return t
     axes = tuple(i for i, (m, n) in enumerate(zip(t.shape, shape, strict=True)) if m != n)

@@ -4,9 +4,10 @@
     tangent   x, y, u, v -> J            linear in u and v, where its transpose is gradient; jvp: closed forms
     gradient  x, y, g -> g dS            linear in g, where its transpose is tangent; jvp: closed forms
 
-Vectors have one rank and broadcast, along the axis too; S, D, J and g lack the axis. A batching rule puts the
-mapped axis in front, with length 1 where an array is not mapped, so that one call serves the whole batch.
-Hence the lengths of x and its direction, or its gradient, may differ, where one is 1.
+All vectors have one rank and broadcast, also along the axis. S, D, J and g do not have the axis. A batching
+rule puts the mapped axis in front, with length 1 for an array that is not mapped, so that one call computes
+the whole batch. So x may have length 1 along an axis where its direction or its gradient is longer, and vice
+versa.
 """
 
 from functools import partial
@@ -32,7 +33,7 @@ def cosine(x: Array, y: Array, rule: Rule) -> list[Array]:
 
 
 def tangent(x: Array, y: Array, u: Any, v: Any, rule: Rule) -> Any:
-    """Return the derivative of S or D along (u, v), either of which may be nothing or a symbolic zero."""
+    """Return the derivative of S or D along (u, v). Each direction may be None or a symbolic zero."""
     directions = [t for t in (u, v) if known(t)]
     if not directions:
         return ad.Zero(like(x, _batch(_frame(x.shape, y.shape), rule.axis)))
@@ -43,7 +44,7 @@ def tangent(x: Array, y: Array, u: Any, v: Any, rule: Rule) -> Any:
 def gradient(
     x: Array, y: Array, g: Array, rule: Rule, x_shape: Shape | None, y_shape: Shape | None
 ) -> list[Array | None]:
-    """Return g times the derivative in x and in y, each of the shape given, or None."""
+    """Return g times the derivatives in x and y, in the given shapes, or None if the shape is None."""
     out = iter(gradient_p.bind(x, y, g, rule=rule, x_shape=x_shape, y_shape=y_shape))
     return [None if shape is None else next(out) for shape in (x_shape, y_shape)]
 
@@ -60,7 +61,7 @@ def _batch(frame: Shape, axis: int) -> Shape:
 
 
 def _alike(x: Array, y: Array, axis: int) -> tuple[Array, Array]:
-    """Return both equal along the axis, where the closed forms do not broadcast."""
+    """Return both with the same length along the axis, as the closed forms require."""
     n = _frame(x.shape, y.shape)[axis]
     a, b = (broadcast(t, (*t.shape[:axis], n, *t.shape[axis + 1 :])) for t in (x, y))
     return a, b
@@ -75,7 +76,7 @@ def _tangent_frame(x: Any, y: Any, *rest: Any) -> Shape:
     return _frame(x.shape, y.shape, *(t.shape for t in rest))
 
 
-# What they compute: by the kernel, and in closed form -------------------------------------------------------
+# Implementations: native and closed form --------------------------------------------------------------------
 
 
 def _cosine_shapes(x: Any, y: Any, *, rule: Rule) -> list[Shape]:
@@ -158,10 +159,10 @@ tangent_p = define("tangent", _tangent_shapes, _tangent_native, _tangent_closed,
 gradient_p = define("gradient", _gradient_shapes, _gradient_native, _gradient_closed, _mapped)
 
 
-# How they are differentiated --------------------------------------------------------------------------------
+# Differentiation --------------------------------------------------------------------------------------------
 
 
-# One compilation each, where no other surrounds them.
+# Outside a surrounding `jit`, this compiles the whole function once.
 _curvature = jax.jit(partial(closed.curvature, OPS), static_argnums=5, inline=True)
 
 
@@ -193,7 +194,7 @@ def _bilinear(x: Array, y: Array, u: Any, v: Any, dx: Any, dy: Any, rule: Rule) 
     frame = _tangent_frame(x, y, *(t for t in (u, v, dx, dy) if t is not None))
     narrow, x, y = x, OPS.widen(broadcast(x, frame)), OPS.widen(broadcast(y, frame))
     finite = None
-    if rule.skip_zero:  # a row that is not finite may be excluded: its NaN is a constant to a cotangent
+    if rule.skip_zero:  # a row that is not finite may be excluded, so its NaN must be a constant
         fx, fy = formulas.finite(OPS, x, rule.axis), formulas.finite(OPS, y, rule.axis)
         x, y, finite = jnp.where(fx, x, 0), jnp.where(fy, y, 0), fx & fy
     ones = jnp.ones_like(jnp.sum(x, rule.axis, keepdims=True))
@@ -214,7 +215,7 @@ def _tangent_transpose(
     if not known(g):
         return none
     u, v = _directions(rest, has_u, has_v)
-    # of the shape of x and its direction together, and then of that of the direction alone
+    # The gradient has the broadcast shape of x and its direction. It is then summed to that of the direction.
     shapes = [
         _frame(a.shape, t.aval.shape) if ad.is_undefined_primal(t) else None for a, t in ((x, u), (y, v))
     ]

@@ -1,4 +1,4 @@
-"""The loss of a binary choice for every pair, with its gradients, tile by tile."""
+"""The loss of a binary classification of every pair and its gradients, computed tile by tile."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -15,10 +15,10 @@ from cosgrad.jax._tiles import cut, joined, sweep
 
 @dataclass(frozen=True)
 class Sigmoid:
-    """The loss over pairs, of which the columns' partners are positive.
+    """The loss over all pairs. The pairs of a row with its partner are positive.
 
     Attributes:
-        axis: The name of the mesh axis of the devices, or nothing.
+        axis: The name of the mesh axis of the devices, or None.
     """
 
     axis: Any
@@ -31,7 +31,7 @@ class Sigmoid:
         Args:
             operands: The unit vectors u and v, the similarities s of the positive pairs, scale and bias.
             constants: The pairs of rows and of columns.
-            wanted: Which gradients are.
+            wanted: Whether to compute the gradient in each operand.
         """
         u, v, s, scale, bias = operands
         rows, columns = constants
@@ -63,7 +63,7 @@ class Sigmoid:
         logits = s_wide * scale + bias
         loss = summed(joined(losses, len(u)) + softplus(-logits), self.axis) / count
         w = -sigmoid(-logits)
-        share = _finite(scale / count, u, 1 / 16)  # its product with a sum of weights is to be finite
+        share = _finite(scale / count, u, 1 / 16)  # so that its product with a sum of weights is finite
         gradients = (
             joined(Gu, len(u)) * share if of_u else None,
             joined(Gv, len(v)) * share if of_v else None,
@@ -77,6 +77,6 @@ class Sigmoid:
 
 
 def _finite(number: Array, like: Array, part: float = 1.0) -> Array:
-    """Return a number in the dtype of an array, within this part of its range."""
+    """Return a number in the dtype of `like`, clipped to the given part of the range of this dtype."""
     most = float(jnp.finfo(like.dtype).max) * part
     return jnp.clip(number, -most, most).astype(like.dtype)

@@ -18,24 +18,25 @@ def cosine_similarity(
     r"""Return S = <x, y> / (max(|x|, eps) max(|y|, eps)), on the CPU within 0.501 ulp.
 
     Args:
-        x: Array of any shape, of dtype float16, bfloat16, float32 or float64; integers and booleans are taken
-            as JAX's default float.
-        y: Array that broadcasts with x; nothing is materialised. The result has the promoted dtype.
+        x: Array of any shape, of dtype float16, bfloat16, float32 or float64. Integers and booleans are
+            converted to JAX's default float.
+        y: Array that broadcasts with x, without a copy. The result has the promoted dtype.
         axis: Axis of the vectors, counted in the broadcast shape.
-        eps: Floor of each norm, at least 0, a constant to the derivative. With 0, a zero vector has
+        eps: Lower bound of each norm, at least 0. It is not differentiated. With 0, a zero vector has
             similarity 0, distance 1 and gradient 0.
         keepdims: Keep the axis, with length 1.
 
     Returns:
-        An array of the broadcast shape without the axis. Rows with NaN or infinity are NaN and change no
+        An array of the broadcast shape without the axis. A row with NaN or infinity gives NaN and changes no
         other row.
 
     Raises:
         ValueError: eps is negative or NaN, the shapes do not broadcast, or the axis does not exist.
-        TypeError: An argument is no array, complex or of another dtype that is not served; eps is traced.
+        TypeError: An argument is not an array, or has a complex or another unsupported dtype; or eps is a
+            tracer.
 
-    It can be transformed by `jit`, `grad`, `jvp`, `vmap` and the rest, to every order. Sharded arrays stay
-    sharded. dS/dx = y / (|x||y|) - S x / |x|^2.
+    The function supports `jit`, `grad`, `jvp`, `vmap` and the other transforms, to every order. Sharded
+    arrays stay sharded. The derivative is dS/dx = y / (|x||y|) - S x / |x|^2.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -52,19 +53,20 @@ def cosine_similarity(
 def cosine_distance(
     x: ArrayLike, y: ArrayLike, *, axis: int = -1, eps: float = 0.0, keepdims: bool = False
 ) -> Array:
-    r"""Return D = 1 - S, on the CPU within 0.501 ulp also where x and y nearly agree.
+    r"""Return D = 1 - S, on the CPU within 0.501 ulp also if x and y are nearly parallel.
 
-    There D = <r, r> / (<y, y> (1 + S)) with r = y - (<x, y> / <x, x>) x, in which nothing cancels.
+    For nearly parallel vectors, D = <r, r> / (<y, y> (1 + S)) with r = y - (<x, y> / <x, x>) x. This formula
+    has no cancellation.
 
     Args:
         x: As in `cosine_similarity`.
         y: As in `cosine_similarity`.
         axis: Axis of the vectors, counted in the broadcast shape.
-        eps: Floor of each norm, at least 0. With 0, a zero vector has distance 1.
+        eps: Lower bound of each norm, at least 0. With 0, a zero vector has distance 1.
         keepdims: Keep the axis, with length 1.
 
     Returns:
-        Distances from 0 to 2, as `cosine_similarity` returns similarities.
+        The distances, from 0 to 2, in an array as `cosine_similarity` returns it.
 
     Raises:
         ValueError: As `cosine_similarity`.
@@ -86,14 +88,14 @@ def normalize(x: ArrayLike, *, axis: int = -1, eps: float = 0.0) -> Array:
     Args:
         x: Array as in `cosine_similarity`.
         axis: Axis of the vectors.
-        eps: Floor of the norm, at least 0. With 0 a zero vector gives 0 with gradient 0.
+        eps: Lower bound of the norm, at least 0. With 0, a zero vector stays zero, with gradient 0.
 
     Returns:
-        An array of the shape of x. Rows with NaN or infinity are NaN.
+        An array of the shape of x. A row with NaN or infinity becomes NaN.
 
     Raises:
         ValueError: eps is negative or NaN, or the axis does not exist.
-        TypeError: x is no array, complex or of another dtype that is not served.
+        TypeError: x is not an array, or has a complex or another unsupported dtype.
 
     Example:
         >>> import jax.numpy as jnp
@@ -115,7 +117,7 @@ def cosine(
     keepdims: bool = False,
     skip_zero: bool = False,
 ) -> Any:
-    """Return S, D or both of two arrays known by these names."""
+    """Return S, D or both of two arrays. Error messages use the given names."""
     eps = check_eps(eps)
     a, b, axis, _, dtype = as_pair(names[0], x, names[1], y, axis)
     out = [t.astype(dtype) for t in _rules.cosine(a, b, Rule(axis, eps, what, skip_zero))]

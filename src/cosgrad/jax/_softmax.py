@@ -1,7 +1,8 @@
-"""The loss of a softmax over pairs, with its gradients, tile by tile.
+"""The loss of a softmax over pairs and its gradients, computed tile by tile.
 
-Similarities stay similarities until a difference of two is divided by the temperature, so that nothing large
-cancels. Of a row the negatives' and the positives' logarithms of sums of exponentials are kept apart:
+Only differences of similarities are divided by the temperature, so that large numbers do not cancel. LN is
+the logarithm of the sum of exponentials over the negatives of a row, and LP is that over its positives. They
+are computed separately:
 
     L = softplus(LN - LP) + LP - mean over positives of S / temperature
 """
@@ -17,18 +18,18 @@ from cosgrad.jax._ops import OPS
 from cosgrad.jax._tiled import Pairs, product, summed, tile_pairs
 from cosgrad.jax._tiles import cut, joined, sweep
 
-BELOW = -2.0  # any similarity
+BELOW = -2.0  # less than any similarity
 
 
 class Negatives(NamedTuple):
-    """The largest S of a row to its negatives, and the sum of e = exp((S - top) / temperature) over them."""
+    """The largest S of a row and its negatives, and the sum of e = exp((S - top) / temperature) over them."""
 
     top: Array
     total: Array
 
 
 class Positives(NamedTuple):
-    """The same of its positives, by the sum of e - 1: what tells them apart may be far smaller than 1."""
+    """The same for the positives, with the sum of e - 1, because e - 1 may be much smaller than 1."""
 
     top: Array
     excess: Array
@@ -37,17 +38,17 @@ class Positives(NamedTuple):
 
 
 class Weights(NamedTuple):
-    """What makes of the similarities of a row the derivatives of its part of the loss in them.
+    """The numbers from which the derivatives of a row's loss in its similarities are computed.
 
     Attributes:
         top: The largest similarity to a negative.
-        negative: What e of a negative is multiplied by.
+        negative: The factor of e of a negative.
         likeliest: The largest similarity to a positive.
-        positive: What e of a positive, less the mean of these, is multiplied by.
+        positive: The factor of e of a positive minus the mean of these.
         excess: The mean of e - 1 over the positives.
-        drawn: What e of a positive is multiplied by, for the negatives' sake.
-        others: The probability nu of all negatives together, times the row's weight: minus the derivative
-            in the one positive.
+        drawn: The factor of e of a positive in the term that comes from the negatives.
+        others: The probability nu of all negatives together, times the row's weight. If there is one known
+            positive, it is minus the derivative in the similarity to it.
     """
 
     top: Array
@@ -61,12 +62,12 @@ class Weights(NamedTuple):
 
 @dataclass(frozen=True)
 class Softmax:
-    """The loss over rows, or rows and columns.
+    """The loss over rows, or over rows and columns.
 
     Attributes:
-        symmetric: Whether columns count as rows do.
+        symmetric: Whether the loss is the mean of those over rows and over columns.
         own: Whether the columns are the rows themselves. Then v is None, and S is symmetric.
-        axis: The name of the mesh axis of the devices, or nothing.
+        axis: The name of the mesh axis of the devices, or None.
     """
 
     symmetric: bool
@@ -79,10 +80,10 @@ class Softmax:
         """Return the loss, and its gradients in the operands.
 
         Args:
-            operands: The unit vectors u and v, the similarities s of the rows to their one positive (or
-                None: labels tell), and the temperature.
-            constants: The pairs of rows and of columns, and which rows have a positive (where there is s).
-            wanted: Which gradients are.
+            operands: The unit vectors u and v, the similarities s of the rows to their one positive (None if
+                there are labels), and the temperature.
+            constants: The pairs of rows and of columns, and, with s, which rows have a positive.
+            wanted: Whether to compute the gradient in each operand.
         """
         u, v, s, temperature = operands
         rows, columns, matched = constants
@@ -107,7 +108,7 @@ class Softmax:
         )
         w: Any = None if known is None else -by_rows.others - (by_columns.others if self.symmetric else 0)
         if of_temperature:
-            slope = OPS.total(slope) * (0.5 if self.own else 1)  # there each pair is met twice
+            slope = OPS.total(slope) * (0.5 if self.own else 1)  # with `own`, each pair is counted twice
             slope += 0 if w is None else OPS.total(w * known[0])
         return loss, (
             joined(Gu, len(u)) if of_u else None,
@@ -117,7 +118,7 @@ class Softmax:
         )
 
     def _sums(self, U: Array, V: Array, rows: Pairs, columns: Pairs, scale: Array) -> tuple[Any, Any]:
-        """Return the sums of all rows, and in the symmetric loss of all columns."""
+        """Return the sums of all rows and, for the symmetric loss, of all columns."""
 
         def tile(row: Any, row_sums: Any, column: Any, column_sums: Any) -> tuple[Any, Any]:
             (u, row_pairs), (v, column_pairs) = row, column
@@ -130,7 +131,7 @@ class Softmax:
         return sweep(tile, (U, rows), _nothing(U, labelled, scale), (V, columns), column_sums, self.axis)
 
     def _reduced(self, sums: Any, known: Any, scale: Array, share: float) -> tuple[Array, Weights]:
-        """Return the share of the mean over the rows that have a positive, and what makes its gradient."""
+        """Return `share` times the mean over the rows with a positive, and the weights of its gradient."""
         N, P = sums
         if known is None:
             has = P.number > 0
@@ -140,7 +141,7 @@ class Softmax:
             s, has = known
             count = total = jnp.ones_like(s)
             P, mean = Positives(s, jnp.zeros_like(s), count, s), s
-        alone = ~has | (N.total == 0)  # NaN is not
+        alone = ~has | (N.total == 0)  # a NaN total is not equal to 0
         t = (N.top - P.top) * scale + jnp.log(jnp.where(alone, 1, N.total) / total)
         losses = jnp.where(alone, 0, jax.nn.softplus(t)) + jnp.log(total) + (P.top - mean) * scale
         row = jnp.where(has, share / jnp.maximum(summed(has.astype(scale.dtype), self.axis), 1), 0)
@@ -160,7 +161,7 @@ class Softmax:
     def _gradients(
         self, rows: Any, columns: Any, scale: Array, wanted: tuple[bool, bool, bool]
     ) -> tuple[Any, Any, Any]:
-        """Return the gradients in u and v, and the sums of W S over rows, as far as wanted."""
+        """Return the gradients in u and v, and the sums of W S over rows, if `wanted`."""
         of_u, of_v, of_temperature = wanted
 
         def tile(row: Any, row_sums: Any, column: Any, Gv: Any) -> tuple[Any, Any]:
@@ -183,9 +184,9 @@ class Softmax:
 
 
 def _normal(temperature: Array, u: Array) -> Array:
-    """Return the temperature, at least the least normal number of the dtype of u: 1 / temperature is finite.
+    """Return the temperature, or the smallest normal number if it is smaller, so that its inverse is finite.
 
-    XLA takes smaller numbers for 0 in any case.
+    XLA flushes subnormal numbers to 0 in any case.
     """
     least = jnp.finfo(u.dtype).tiny
     return jnp.where(jnp.abs(temperature) < least, least, temperature)
@@ -196,13 +197,13 @@ def _sum(x: Array, axis: int) -> Array:
 
 
 def _nothing(x: Array, labelled: bool, scale: Array) -> tuple[Negatives, Positives | None]:
-    """Return the sums of rows (or columns) over nothing."""
+    """Return the initial sums of rows (or columns)."""
     top, zeros = jnp.full(x.shape[:2], BELOW, x.dtype), jnp.zeros(x.shape[:2], scale.dtype)
     return Negatives(top, zeros), Positives(top, zeros, zeros, zeros) if labelled else None
 
 
 def _added(sums: Any, S: Array, pairs: Any, scale: Array, axis: int) -> tuple[Negatives, Positives | None]:
-    """Return the sums with those of a tile over its rows (or columns)."""
+    """Return the sums with the part of a tile added, for its rows (or columns)."""
     (N, P), (negative, positive) = sums, pairs
     top = _top(N.top, S, negative, axis)
     total = N.total * jnp.exp((N.top - top) * scale)
@@ -221,18 +222,18 @@ def _added(sums: Any, S: Array, pairs: Any, scale: Array, axis: int) -> tuple[Ne
 
 
 def _top(top: Array, S: Array, where: Array, axis: int) -> Array:
-    """Return the largest similarity so far. To a derivative it is a constant: e and total make up for it."""
+    """Return the largest similarity so far, as a constant: the loss does not depend on its choice."""
     return jnp.maximum(top, jnp.max(jax.lax.stop_gradient(S), axis, initial=BELOW, where=where))
 
 
 def _exp(f: Any, S: Array, where: Array, top: Array, scale: Array, axis: int) -> Array:
-    """Return f((S - top) / temperature), and elsewhere 0, to every derivative too."""
+    """Return f((S - top) / temperature) if `where`, otherwise 0, with derivatives 0."""
     below = jnp.where(where, S - jnp.expand_dims(top, axis).astype(S.dtype), 0)
     return jnp.where(where, f(below * scale.astype(S.dtype)), 0)
 
 
 def _weighted(S: Array, pairs: Any, weights: Weights, scale: Array, axis: int) -> Array:
-    """Return a tile of the derivatives of the loss over rows (or columns) in the similarities."""
+    """Return a tile of the derivatives in the similarities of the loss over rows (or columns)."""
     negative, positive = pairs
     w = Weights(*(jnp.expand_dims(a, axis).astype(S.dtype) for a in weights))
     W = _exp(jnp.exp, S, negative, weights.top, scale, axis) * w.negative

@@ -1,4 +1,4 @@
-"""What the tiled losses have in common: their pairs, their derivative, and their sums over devices."""
+"""Common code of the tiled losses: their pairs, their derivative, and their sums over devices."""
 
 from collections.abc import Callable
 from functools import partial
@@ -12,17 +12,17 @@ from jax.custom_derivatives import SymbolicZero
 from cosgrad.jax._ops import OPS
 from cosgrad.jax._tiles import cut
 
-NOBODY = -1  # the place of what fills up the last tile
+NOBODY = -1  # the index of rows that pad the last tile
 
 
 class Pairs(NamedTuple):
-    """Which pairs count, and for what. Everything is in tiles; what does not apply is None.
+    """Arrays in tiles that define which pairs are positive, negative or ignored.
 
     Attributes:
-        ids: The places of the rows of x, or of y, in the whole batch over all devices.
-        partners: Of the rows of x: the places of their one positive.
-        labels: Two rows of one label are a positive pair.
-        ignore: Of the rows of x: the pairs that do not count, by the columns of all devices.
+        ids: The indices of the rows of x, or of y, in the whole batch over all devices.
+        partners: For rows of x with one known positive, the indices of these positives; otherwise None.
+        labels: The labels of the rows, or None. Two rows with the same label are a positive pair.
+        ignore: For rows of x, the ignored pairs, with the columns of all devices; or None.
     """
 
     ids: Array
@@ -40,18 +40,20 @@ def in_tiles(
 
 
 def places(n: int, axis: Any) -> Array:
-    """Return the places of a device's n rows in the whole batch."""
+    """Return the indices of the n rows of this device in the whole batch."""
     first = 0 if axis is None else jax.lax.axis_index(axis) * n
     return first + jnp.arange(n, dtype=jnp.int32)
 
 
 def tile_pairs(row: Pairs, column: Pairs, own: bool = False) -> tuple[Array, Array | None]:
-    """Return where a tile has negatives, and where positives unless each row has one that is known.
+    """Return the masks of the negatives and of the positives of a tile.
+
+    If each row has one known positive, the second mask is None.
 
     Args:
-        row: Of the tile's rows.
-        column: Of the tile's columns.
-        own: Whether both are rows of one array, where none meets itself.
+        row: The pairs of the tile's rows.
+        column: The pairs of the tile's columns.
+        own: Whether both are rows of the same array. A row and itself are not a pair.
     """
     allowed = (row.ids != NOBODY)[:, None] & (column.ids != NOBODY)
     if own:
@@ -65,12 +67,12 @@ def tile_pairs(row: Pairs, column: Pairs, own: bool = False) -> tuple[Array, Arr
 
 
 def product(a: Array, b: Array) -> Array:
-    """Return the matrix product, in full precision on every platform."""
+    """Return the matrix product in full precision on every platform."""
     return jnp.matmul(a, b, precision=jax.lax.Precision.HIGHEST)
 
 
 def summed(x: Array, axis: Any) -> Array:
-    """Sum over everything and all devices, in the dtype to compute in."""
+    """Return the sum of all elements on all devices, in the dtype of the computation."""
     total = OPS.total(x)
     return total if axis is None else jax.lax.psum(total, axis)
 
@@ -80,18 +82,18 @@ Compute = Callable[[Any, Any, tuple[bool, ...]], tuple[Array, tuple[Array | None
 
 @partial(jax.custom_jvp, nondiff_argnums=(0, 1))
 def value(compute: Compute, axis: Any, operands: tuple[Any, ...], constants: Any) -> Array:
-    """Return a loss whose gradients are computed along with it, and only then.
+    """Return a loss. If it is differentiated, its gradients are computed in the same pass.
 
     Args:
-        compute: Given the operands, the constants, and for each operand whether its gradient is wanted:
-            the loss of the whole batch, and the gradients in this device's operands.
-        axis: The name of the mesh axis of the devices, or nothing.
+        compute: Function of the operands, the constants, and a flag for each operand whether its gradient is
+            needed. It returns the loss of the whole batch and the gradients in this device's operands.
+        axis: The name of the mesh axis of the devices, or None.
         operands: Arrays, or None.
-        constants: What else it is told, never differentiated.
+        constants: Further arguments, which are not differentiated.
 
-    The derivative along a direction is <gradients, direction>, summed over the devices: linear, so reverse
-    mode transposes it and only multiplies. Higher orders differentiate `compute` itself, so they keep in
-    reverse mode what every tile has computed.
+    The derivative along a direction is <gradients, direction>, summed over the devices. It is linear in the
+    direction, so reverse mode transposes it and only multiplies. Higher orders differentiate `compute`
+    itself. In reverse mode they store the intermediate values of every tile.
     """
     return compute(operands, constants, (False,) * len(operands))[0]
 

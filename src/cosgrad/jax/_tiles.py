@@ -1,6 +1,6 @@
-"""A matrix of all rows with all columns that never exists: its tiles one after another, in loops of XLA.
+"""Loops over the tiles of a matrix of all rows with all columns, without the whole matrix in memory.
 
-On many devices the columns travel in a ring: every device brings its rows, and meets the columns of all.
+On several devices, the columns travel in a ring. So the rows of every device meet the columns of all devices.
 """
 
 from collections.abc import Callable
@@ -12,12 +12,12 @@ from jax import Array
 
 from cosgrad.jax._arguments import varying_alike
 
-# Measured on a CPU, where larger tiles leave its caches and smaller ones its matrix product's best shapes.
+# Measured on a CPU. Larger tiles do not fit into its caches, and smaller tiles slow down the matrix product.
 LARGEST = 1024
 
 
 def cut(x: Array, fill: float = 0) -> Array:
-    """Return the rows of x in tiles, (tiles, rows of a tile, ...), as even as can be and filled up."""
+    """Return the rows of x in tiles of equal length, (tiles, rows of a tile, ...). The last one is padded."""
     tiles = -(-len(x) // LARGEST)
     padding = ((0, missing(len(x))), *((0, 0),) * (x.ndim - 1))
     padded = jnp.pad(x, padding, constant_values=fill)
@@ -25,12 +25,12 @@ def cut(x: Array, fill: float = 0) -> Array:
 
 
 def missing(n: int) -> int:
-    """Return how many rows fill up the last tile of n."""
+    """Return the number of rows that pad the last tile of n rows."""
     return -n % max(-(-n // LARGEST), 1)
 
 
 def joined(tiles: Array, n: int) -> Array:
-    """Return the n rows that were cut."""
+    """Return the n rows of tiles that `cut` made, without the padding."""
     count, length, *rest = tiles.shape
     return tiles.reshape(count * length, *rest)[:n]
 
@@ -43,17 +43,17 @@ def sweep(
     column_sums: Any,
     axis: Any = None,
 ) -> tuple[Any, Any]:
-    """Return the sums of all rows and of all columns over the tiles in which they meet.
+    """Return sums for all rows and all columns, accumulated over the tiles.
 
     Args:
-        tile: Given what a tile needs of its rows, their sums so far, and the same of its columns: both sums
-            with the tile's part.
+        tile: Function of the rows of a tile, their sums so far, its columns, and their sums so far. It
+            returns both sums with the tile's part added.
         rows: Trees of arrays in tiles, (tiles, rows of a tile, ...).
-        row_sums: What the sums start from, likewise.
+        row_sums: The initial sums of the rows, in tiles.
         columns: As rows.
         column_sums: As row_sums.
-        axis: The name of the mesh axis along which the devices form a ring, or nothing. The columns and their
-            sums travel, and are back when all rows have met them.
+        axis: The name of the mesh axis along which the devices form a ring, or None. The columns and their
+            sums travel along the ring, and are back on their device at the end.
     """
     rows, row_sums, columns, column_sums = varying_alike((rows, row_sums, columns, column_sums))
 

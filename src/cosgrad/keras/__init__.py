@@ -1,11 +1,12 @@
-"""The cosine as Keras losses and metrics, on every Keras backend through that framework's frontend.
+"""Cosine losses and metrics for Keras. Each Keras backend uses the cosgrad frontend of its framework.
 
-The losses stand here too; metrics, whose names are the same, only in `cosgrad.keras.metrics`.
+The losses are also exported here. The metrics have the same names, so they are only in
+`cosgrad.keras.metrics`.
 """
 
 from cosgrad.require import require as _require
 
-# 3.6 is the first that keeps the masks of tensors that take no attributes, as JAX's under `jit`.
+# Keras 3.6 is the first version that keeps masks of tensors without attributes, such as JAX's under `jit`.
 try:
     _require("keras", "keras", "3.6")
 except ModuleNotFoundError as error:

@@ -1,4 +1,4 @@
-"""The frontend of the framework that Keras runs on, and Keras's weights and masks in our terms."""
+"""Access to the frontend of Keras's backend, and conversion of Keras's arguments, weights and masks."""
 
 import math
 from collections.abc import Callable
@@ -25,25 +25,25 @@ P = ParamSpec("P")
 
 @dataclass(frozen=True)
 class Backend:
-    """What losses and metrics ask of a frontend."""
+    """The two functions of a frontend that losses and metrics call."""
 
     cosine: Callable[..., Any]
     reduced: Callable[..., Any]
 
 
 def backend() -> Backend:
-    """Return the frontend of Keras's backend."""
+    """Return the frontend of Keras's backend, or raise an error if cosgrad does not support this backend."""
     name = keras.backend.backend()
     if name not in _FRAMEWORKS:
         raise ImportError(f"cosgrad.keras runs on the Keras backends {', '.join(_FRAMEWORKS)}, not on {name}")
-    import_module(f"cosgrad.{name}")  # says what is missing
+    import_module(f"cosgrad.{name}")  # raises an error if the framework is missing
     return Backend(
         import_module(f"cosgrad.{name}._similarity").cosine, import_module(f"cosgrad.{name}._losses").reduced
     )
 
 
 def plain(function: Callable[P, Any]) -> Callable[P, Any]:
-    """Keep TensorFlow's AutoGraph from rewriting a function: it takes seconds and warns of what it cannot."""
+    """Exclude a function from TensorFlow's AutoGraph, which takes seconds and warns of unsupported code."""
     if keras.backend.backend() != "tensorflow":
         return function
     import tensorflow as tf
@@ -53,11 +53,13 @@ def plain(function: Callable[P, Any]) -> Callable[P, Any]:
 
 
 def as_tensors(y_true: Any, y_pred: Any, dtype: str) -> tuple[Any, Any]:
-    """Return both in the dtype, or in float32 if one has integers that a half type may not hold.
+    """Return both in the dtype, or in float32 if this is a half type and one argument has integers.
+
+    A half type cannot represent all integers.
 
     Raises:
-        TypeError: One is not real: a cast would drop the imaginary part.
-        ValueError: They are not of one rank.
+        TypeError: An argument is not real. A cast would drop the imaginary part.
+        ValueError: The ranks differ.
     """
     kinds = {kind for name, t in zip(NAMES, (y_true, y_pred), strict=True) for kind in kinds_of(name, t)}
     if dtype in _HALF and any(kind.startswith(("int", "uint")) for kind in kinds):
@@ -71,7 +73,7 @@ def as_tensors(y_true: Any, y_pred: Any, dtype: str) -> tuple[Any, Any]:
 
 
 def kinds_of(name: str, t: Any) -> set[str]:
-    """Return the names of the dtypes in a tensor, an array or a list, after a check that they are real."""
+    """Return the names of the dtypes in a tensor, array or list, or raise an error if one is not real."""
     leaves = [t] if hasattr(t, "dtype") else keras.tree.flatten(t)
     found = {leaf.dtype if hasattr(leaf, "dtype") else type(leaf) for leaf in leaves}
     kinds = {_PYTHON.get(kind) or getattr(kind, "name", None) or _name(kind) for kind in found}
@@ -86,15 +88,16 @@ def _name(kind: Any) -> str:
 
 
 def values(what: str, y_true: Any, y_pred: Any, axis: int, weighted: bool) -> Any:
-    """Return S or D of each pair of vectors; with weights, rows whose cotangent is 0 have gradient 0."""
-    FRONTEND.check_axis(axis, len(y_pred.shape))  # in Keras's words
+    """Return S or D of each pair of vectors. With weights, rows whose cotangent is 0 have gradient 0."""
+    FRONTEND.check_axis(axis, len(y_pred.shape))  # so that the error has Keras's terms
     return backend().cosine(what, NAMES, y_true, y_pred, axis, 0.0, skip_zero=weighted)
 
 
 def weights_of(losses: Any, sample_weight: Any, mask: Any) -> Any:
-    """Return the product of weights and mask, given per vector or per sample, as one per vector; or None.
+    """Return the product of weights and mask, one number per vector, or None if neither is given.
 
-    Beside half types it is float32: a half type does not hold 70000.
+    Both may be given per vector or per sample. For losses of a half type the product is float32, because a
+    half type cannot represent a weight of 70000.
     """
     if sample_weight is not None:
         kinds_of("sample_weight", sample_weight)
@@ -108,7 +111,7 @@ def weights_of(losses: Any, sample_weight: Any, mask: Any) -> Any:
 
 
 def _fitted(name: str, w: Any, losses: Any) -> Any:
-    """Return the weights with the rank of the losses: their axes are the losses' first ones."""
+    """Reshape weights to the rank of the losses. The axes of the weights are the first axes of the losses."""
     shape = tuple(losses.shape)
     if len(w.shape) == len(shape) + 1 and w.shape[-1] == 1:
         w = ops.squeeze(w, -1)
@@ -120,5 +123,5 @@ def _fitted(name: str, w: Any, losses: Any) -> Any:
 
 
 def excluding(losses: Any, weights: Any) -> Any:
-    """Return the losses with 0 where a weight of 0 meets what is not finite."""
+    """Return the losses, with 0 in place of losses that are not finite and have weight 0."""
     return ops.where((weights == 0) & ~ops.isfinite(losses), ops.zeros_like(losses), losses)

@@ -1,4 +1,4 @@
-"""Losses of Keras."""
+"""Cosine losses for Keras."""
 
 from typing import Any, ClassVar, Final
 
@@ -8,7 +8,7 @@ from keras import ops
 from cosgrad.closed import DISTANCE, SIMILARITY
 from cosgrad.keras._backend import as_tensors, backend, mask_of, plain, values, weights_of
 
-# Keras's word for a reduction, and ours.
+# Keras's names of the reductions, and the names in `cosgrad.spec`.
 _REDUCTIONS: Final = {
     "sum_over_batch_size": "mean",
     "mean": "mean",
@@ -20,7 +20,7 @@ _REDUCTIONS: Final = {
 
 
 class _Cosine(keras.losses.Loss):
-    """A loss per vector, weighted and reduced in Keras's terms, where a weight of 0 excludes its row."""
+    """Base class: a loss per vector with Keras's weights and reductions. A weight of 0 excludes its row."""
 
     what: ClassVar[str]
     sign: ClassVar[float] = 1.0
@@ -55,7 +55,7 @@ class _Cosine(keras.losses.Loss):
             losses = ops.cast(losses, self.dtype)
             weights = weights_of(losses, sample_weight, mask)
             reduction = _REDUCTIONS[self.reduction]
-            if mask is not None and reduction == "mean":  # over what the mask leaves
+            if mask is not None and reduction == "mean":  # the mean is over the vectors that the mask keeps
                 left = ops.mean(ops.cast(mask, weights.dtype))
                 weights = ops.where(
                     left == 0, ops.zeros_like(weights), weights / ops.where(left == 0, 1, left)
@@ -63,29 +63,29 @@ class _Cosine(keras.losses.Loss):
             return _per_replica(backend().reduced(losses, weights, reduction), reduction)
 
     def get_config(self) -> dict[str, Any]:
-        """Return what makes the same loss again."""
+        """Return the arguments that create the same loss again."""
         return {**super().get_config(), "axis": self.axis, "dtype": self.dtype}
 
 
 @keras.saving.register_keras_serializable(package="cosgrad.losses")
 class CosineDistance(_Cosine):
-    """The cosine distance D = 1 - S of `y_true` and `y_pred`, from 0 (they agree) to 2 (they are opposite).
+    """The cosine distance D = 1 - S of `y_true` and `y_pred`, from 0 (same direction) to 2 (opposite).
 
-    Exact also where they nearly agree, and so is its gradient. A zero vector has D = 1 and gradient 0.
+    D and its gradient are accurate also for nearly parallel vectors. A zero vector has D = 1 and gradient 0.
 
     Args:
         axis: Axis of the vectors.
-        reduction: "sum_over_batch_size" or "mean", over the number of vectors (of those that the mask
-            leaves); "mean_with_sample_weight", over the sum of the weights; "sum"; "none" or None.
+        reduction: "sum_over_batch_size" or "mean", over the number of vectors that the mask keeps;
+            "mean_with_sample_weight", over the sum of the weights; "sum"; "none" or None.
         name: Name of the loss.
         dtype: Dtype, or policy, to which both arguments are cast; `keras.backend.floatx()` if not given.
 
     Raises:
         ValueError: The reduction is none of these; in a call, shapes do not fit or the axis does not exist.
-        TypeError: In a call, an argument is complex or of another dtype that is not real.
+        TypeError: In a call, an argument is not real.
 
-    In a call, `sample_weight` has one weight per vector or per sample; a zero, or the mask of `y_pred`,
-    excludes its vectors, NaN or not.
+    In a call, `sample_weight` has one weight per vector or per sample. A weight of 0, or the mask of
+    `y_pred`, excludes vectors, even if they have NaN.
 
     Example:
         >>> loss = CosineDistance()
@@ -110,9 +110,9 @@ class CosineDistance(_Cosine):
 class CosineSimilarity(_Cosine):
     """Minus the cosine similarity of `y_true` and `y_pred`, as `keras.losses.CosineSimilarity`: -1 is best.
 
-    Within [-1, 1] and right to the last bit. A zero vector has S = 0 and gradient 0. The arguments, the rules
-    for weights and masks, and what is raised, are those of `CosineDistance`. Near -1 its last bit is 6e-8 in
-    float32: prefer `CosineDistance`, whose gradient is the same.
+    The value is within [-1, 1], with an error of about half an ulp. A zero vector has S = 0 and gradient 0.
+    The arguments, the exceptions, and the rules for weights and masks are those of `CosineDistance`. Near -1
+    the last bit of a float32 loss is 6e-8. `CosineDistance` has more digits there, and the same gradient.
 
     Example:
         >>> loss = CosineSimilarity()
@@ -134,7 +134,7 @@ class CosineSimilarity(_Cosine):
 
 
 def _per_replica(loss: Any, reduction: str) -> Any:
-    """Return a replica's part of the mean: the gradients of replicas are added up by `tf.distribute`."""
+    """Return the replica's part of the mean, because `tf.distribute` adds the gradients of all replicas."""
     if keras.backend.backend() != "tensorflow" or reduction in ("none", "sum"):
         return loss
     import tensorflow as tf

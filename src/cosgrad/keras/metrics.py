@@ -1,6 +1,6 @@
-"""Metrics of Keras: running means over the vectors seen.
+"""Cosine metrics for Keras: running means over all vectors so far.
 
-On JAX, `fit` and `evaluate` hand predictions to metrics, Keras's own too, without their masks: pass weights.
+On JAX, `fit` and `evaluate` pass predictions to all metrics without their masks. Use sample weights there.
 """
 
 from typing import Any, ClassVar
@@ -13,7 +13,7 @@ from cosgrad.keras._backend import as_tensors, excluding, mask_of, plain, values
 
 
 class _Cosine(keras.metrics.Mean):
-    """The mean of a value per vector, where a weight of 0 excludes its row."""
+    """Base class: the mean of a value per vector. A weight of 0 excludes its row."""
 
     what: ClassVar[str]
     direction: ClassVar[str]
@@ -21,15 +21,15 @@ class _Cosine(keras.metrics.Mean):
     def __init__(self, name: str, dtype: Any = None, axis: int = -1) -> None:
         super().__init__(name=name, dtype=dtype)
         self.axis = axis
-        self._direction = self.direction  # for callbacks that ask whether more is better
+        self._direction = self.direction  # for callbacks that need to know whether a larger value is better
 
     @plain
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
-        """Add a batch.
+        """Add a batch to the mean.
 
         Args:
             y_true: Vectors.
-            y_pred: Vectors of the same rank; its mask excludes some.
+            y_pred: Vectors of the same rank. Its mask excludes vectors.
             sample_weight: One weight per vector or per sample.
         """
         mask = mask_of(y_pred)
@@ -42,18 +42,17 @@ class _Cosine(keras.metrics.Mean):
         super().update_state(ops.reshape(value, (-1,)), weights)
 
     def get_config(self) -> dict[str, Any]:
-        """Return what makes the same metric again."""
+        """Return the arguments that create the same metric again."""
         return {"name": self.name, "dtype": self.dtype, "axis": self.axis}
 
 
 @keras.saving.register_keras_serializable(package="cosgrad.metrics")
 class CosineDistance(_Cosine):
-    """The mean cosine distance D = 1 - S of the vectors seen, from 0 (they agree) to 2.
+    """The mean cosine distance D = 1 - S of all vectors so far, from 0 (same direction) to 2 (opposite).
 
     Args:
         name: Name of the metric.
-        dtype: Dtype to which both arguments are cast, and of the result; that of `keras.backend.floatx()` if
-            not given.
+        dtype: Dtype of the result, to which both arguments are cast; `keras.backend.floatx()` if not given.
         axis: Axis of the vectors.
 
     Example:
@@ -72,7 +71,7 @@ class CosineDistance(_Cosine):
 
 @keras.saving.register_keras_serializable(package="cosgrad.metrics")
 class CosineSimilarity(_Cosine):
-    """The mean cosine similarity S of the vectors seen, with a plus as `keras.metrics.CosineSimilarity`.
+    """The mean cosine similarity S of all vectors so far, positive like `keras.metrics.CosineSimilarity`.
 
     The arguments are those of `CosineDistance`.
 

@@ -1,4 +1,4 @@
-"""The exact cosine for NumPy: values, distances, losses, and their derivatives written out."""
+"""Cosine similarity, distance and losses for NumPy, and the derivatives of the similarity as functions."""
 
 from cosgrad.numpy._derivatives import cosine_similarity_grad, cosine_similarity_hvp, cosine_similarity_jvp
 from cosgrad.numpy._losses import cosine_distance_loss, cosine_embedding_loss

@@ -1,4 +1,4 @@
-"""NumPy's conventions for arguments, and the array operations that the closed forms ask of it."""
+"""NumPy's conventions for arguments, and the array operations of the closed forms."""
 
 import functools
 from collections.abc import Callable
@@ -16,13 +16,13 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 FRONTEND = Frontend("axis", "array", AxisError)
-# The float that holds the integers of so many bytes.
+# The float dtype for integers, by their size in bytes.
 _HOLDING: Final = {2: np.float32, 4: np.float64, 8: np.float64}
 _FLOATS = "float16, bfloat16, float32 or float64"
 
 
 def keeping_subnormals(function: Callable[P, T]) -> Callable[P, T]:
-    """Let NumPy's own operations, too, keep the subnormals that a host may have set to flush."""
+    """Run a function with subnormals enabled, also in NumPy's operations: the host may flush them to zero."""
 
     @functools.wraps(function)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -35,19 +35,22 @@ def keeping_subnormals(function: Callable[P, T]) -> Callable[P, T]:
     return wrapper
 
 
-@functools.lru_cache(maxsize=64)  # NumPy makes a name anew whenever it is asked, in microseconds
+@functools.lru_cache(maxsize=64)  # `dtype.name` takes microseconds: NumPy builds it on every access
 def dtype_index(dtype: np.dtype[Any]) -> int | None:
-    """Return the core's index of a dtype, None where it has none. bfloat16 is known by its name."""
+    """Return the core's index of a dtype, or None if the core does not support it.
+
+    The lookup is by name, since bfloat16 is not a dtype of NumPy's own.
+    """
     return _native.dtypes.index(dtype.name) if dtype.name in _native.dtypes else None
 
 
 def as_array(name: str, x: ArrayLike) -> Array:
-    """Return x as an array of real numbers, without copying one that is."""
+    """Return x as an array of real numbers, without a copy if it is one."""
     if isinstance(x, np.ma.MaskedArray):
         raise TypeError(f"{name} is a masked array, and its mask would be lost: fill it first")
     array = np.asarray(x)
     if dtype_index(array.dtype) is None and array.dtype.kind not in "biu":
-        if hasattr(x, "toarray"):  # SciPy's sparse classes, which NumPy takes for one object
+        if hasattr(x, "toarray"):  # NumPy converts SciPy's sparse classes to an array of one object
             raise TypeError(f"{name} is a sparse {type(x).__name__}, must be dense: pass {name}.toarray()")
         raise FRONTEND.refuse_dtype(
             name, array.dtype, f"real, that is {_FLOATS}, or integers, taken as float64"
@@ -56,16 +59,17 @@ def as_array(name: str, x: ArrayLike) -> Array:
 
 
 def convert(array: Array, dtype: np.dtype[Any]) -> Array:
-    """Return the array in native byte order and aligned, as the core reads it."""
+    """Return the array in native byte order and aligned memory, as the core requires."""
     array = array.astype(dtype.newbyteorder("="), copy=False)
     return array if array.flags.aligned else array.copy()
 
 
 def promote(*arrays: Array) -> np.dtype[Any]:
-    """Return the promoted dtype; integers and booleans alone count as float64.
+    """Return the promoted dtype.
 
-    Beside floats, integers of up to 8 bits take their dtype, those of 16 bits count as float32 and wider ones
-    as float64; float16 beside bfloat16 is float32. NumPy does the same, but has no rules for bfloat16.
+    Without any floats it is float64. With floats, booleans and integers of up to 8 bits do not change the
+    dtype; integers of 16 bits count as float32, and wider ones as float64. float16 with bfloat16 gives
+    float32. These are NumPy's rules, extended to bfloat16.
     """
     floats = {a.dtype for a in arrays if a.dtype.kind not in "biu"}
     if not floats:
@@ -80,7 +84,7 @@ def promote(*arrays: Array) -> np.dtype[Any]:
 def as_pair(
     x_name: str, x: ArrayLike, y_name: str, y: ArrayLike, axis: int
 ) -> tuple[Array, Array, int, Shape]:
-    """Return both as the core reads them, the axis in their broadcast shape, and the shape of the batch.
+    """Return both arrays as the core requires them, the axis in the broadcast shape, and the batch shape.
 
     A scalar counts as a vector of length 1.
     """
@@ -102,12 +106,12 @@ def aligned(array: Array, rank: int) -> Array:
 
 
 def address(array: Array | None) -> int:
-    """Return where the data are."""
+    """Return the address of the data, or 0 for None."""
     return 0 if array is None else array.ctypes.data
 
 
 def view(array: Array) -> tuple[int, Shape, Shape]:
-    """Return what the core wants to know of an array: address, shape and strides."""
+    """Return the address, the shape and the strides of an array."""
     return address(array), array.shape, array.strides
 
 
@@ -123,15 +127,15 @@ class NumpyOps:
         return np.asarray(x).astype(like.dtype, copy=False)
 
     def detach(self, x: Array) -> Array:
-        """Return x: an array carries no graph."""
+        """Return x, since NumPy arrays have no automatic derivatives."""
         return x
 
     def zeros(self, like: Array) -> Array:
-        """Return zeros of this shape, which cost no memory."""
+        """Return zeros of the shape of `like`, without memory for them."""
         return np.broadcast_to(np.zeros((), like.dtype), like.shape)
 
     def where(self, condition: Array, x: Array | float, y: Array | float) -> Array:
-        """Select elementwise."""
+        """Select elements by a condition."""
         return np.where(condition, x, y)
 
     def sqrt(self, x: Array) -> Array:
@@ -139,15 +143,15 @@ class NumpyOps:
         return np.sqrt(x)
 
     def isfinite(self, x: Array) -> Array:
-        """Tell where x is finite."""
+        """Return whether each element is finite."""
         return np.isfinite(x)
 
     def sum(self, x: Array, axis: int | Shape) -> Array:
-        """Sum over one axis or several, kept."""
+        """Sum over one or several axes and keep them with length 1."""
         return np.asarray(np.sum(x, axis, keepdims=True))
 
     def largest(self, x: Array, axis: int) -> Array:
-        """Return max |x_i|, 0 over an empty axis."""
+        """Return max |x_i|, or 0 for an empty axis."""
         return np.asarray(np.max(np.abs(x), axis, keepdims=True, initial=0))
 
     def inverse_powers(self, m: Array) -> tuple[Array, Array]:
@@ -162,7 +166,7 @@ class NumpyOps:
         return float(info.eps), float(info.max)
 
     def total(self, x: Array) -> Array:
-        """Sum everything in float64, in one order."""
+        """Return the sum of all elements, in float64 and in a fixed order."""
         return np.asarray(np.sum(x, dtype=np.float64))
 
 

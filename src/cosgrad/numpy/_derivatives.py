@@ -1,4 +1,4 @@
-"""The derivatives of the similarity, which NumPy's users ask for by name."""
+"""The derivatives of the similarity as functions: gradient, JVP and Hessian-vector product."""
 
 from typing import Any
 
@@ -27,17 +27,17 @@ def cosine_similarity_grad(
 ) -> tuple[Array, Array]:
     r"""Return the gradients g dS/dx and g dS/dy, each element within 0.51 ulp.
 
-    dS/dx = y / (|x| |y|) - S x / |x|^2, and the same with x and y exchanged. Where a norm is below eps its
-    factor is the constant eps, and the term with S drops out of that vector's gradient; with eps = 0 both
+    dS/dx = y / (|x| |y|) - S x / |x|^2, and dS/dy is the same with x and y exchanged. If a norm is below eps,
+    its factor is the constant eps, and the gradient of that vector has no term with S. With eps = 0, both
     gradients of a row with a zero vector are 0.
 
     Args:
         x: As in `cosine_similarity`.
         y: As in `cosine_similarity`.
-        grad_output: The cotangent g, of the similarity's shape or broadcasting to it; ones if not given. It
-            is taken in the promoted dtype of x and y and multiplied in before the one rounding.
+        grad_output: The cotangent g, which broadcasts to the similarity's shape; ones if not given. It is
+            converted to the promoted dtype of x and y. The product with it is rounded once.
         axis: Axis of the vectors, counted in the broadcast shape.
-        eps: Floor of each norm, at least 0.
+        eps: Lower bound of each norm, at least 0.
 
     Returns:
         Two arrays, of the shapes of x and y. The gradient of a broadcast operand is the sum over its rows.
@@ -90,10 +90,10 @@ def cosine_similarity_jvp(
     Args:
         x: As in `cosine_similarity`.
         y: As in `cosine_similarity`.
-        dx: Direction in x, of its shape or broadcasting to it.
-        dy: Direction in y, of its shape or broadcasting to it.
+        dx: Direction in x, which broadcasts to the shape of x.
+        dy: Direction in y, which broadcasts to the shape of y.
         axis: Axis of the vectors, counted in the broadcast shape.
-        eps: Floor of each norm, at least 0.
+        eps: Lower bound of each norm, at least 0.
         keepdims: Keep the axis, with length 1.
 
     Returns:
@@ -139,18 +139,19 @@ def cosine_similarity_hvp(
     axis: int = -1,
     eps: float = 0.0,
 ) -> tuple[Array, Array]:
-    r"""Return the Hessian of g S times the direction (dx, dy), by the closed form in float64.
+    r"""Return the Hessian of g S times the direction (dx, dy), computed by the closed form in float64.
 
-    It is the derivative of `cosine_similarity_grad` along (dx, dy), the gradient of `cosine_similarity_jvp`.
+    It is the derivative of `cosine_similarity_grad` along (dx, dy), and the gradient of
+    `cosine_similarity_jvp`.
 
     Args:
         x: As in `cosine_similarity`.
         y: As in `cosine_similarity`.
-        dx: Direction in x, of its shape or broadcasting to it.
-        dy: Direction in y, of its shape or broadcasting to it.
-        grad_output: The cotangent g, of the similarity's shape or broadcasting to it; ones if not given.
+        dx: Direction in x, which broadcasts to the shape of x.
+        dy: Direction in y, which broadcasts to the shape of y.
+        grad_output: The cotangent g, which broadcasts to the similarity's shape; ones if not given.
         axis: Axis of the vectors, counted in the broadcast shape.
-        eps: Floor of each norm, at least 0.
+        eps: Lower bound of each norm, at least 0.
 
     Returns:
         Two arrays, of the shapes of x and y.

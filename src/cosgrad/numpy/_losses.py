@@ -1,4 +1,4 @@
-"""The losses: distances, weighted and reduced."""
+"""The losses: distances with weights and a reduction."""
 
 from typing import Any
 
@@ -23,22 +23,23 @@ def cosine_distance_loss(
     r"""Return the mean of the cosine distances D = 1 - S of labels and predictions.
 
     Args:
-        labels: Anything `np.asarray` takes, as in `cosine_similarity`.
+        labels: Anything that `np.asarray` takes, as in `cosine_similarity`.
         predictions: Array that broadcasts with the labels.
         axis: Axis of the vectors, counted in the broadcast shape.
         weights: Array or number that broadcasts to the shape of the distances and does not enlarge it. A
-            zero excludes its row, NaN or not.
+            weight of 0 excludes its row, even if the row has NaN.
         reduction: "none"; "sum"; "mean", over the number of vectors; "weighted_mean", over the sum of the
-            weights; "nonzero_mean", over the number of weights that are not 0. Over nothing it is 0.
-        assume_normalized: Take 1 - <labels, predictions> for the distance: right for unit vectors only.
+            weights; "nonzero_mean", over the number of weights that are not 0. A mean over nothing is 0.
+        assume_normalized: Compute the distance as 1 - <labels, predictions>, which is correct for unit
+            vectors only.
 
     Returns:
-        A scalar, or the weighted distances for "none", of the promoted dtype of labels and predictions. No
-        eps floors anything: a zero vector has distance 1.
+        A scalar, or the weighted distances for "none", of the promoted dtype of labels and predictions. The
+        loss has no eps: a zero vector has distance 1.
 
     Raises:
-        ValueError: The reduction is none of these, shapes do not fit, or the axis does not exist.
-        TypeError: An argument is complex or of another dtype that is not served, or masked.
+        ValueError: The reduction is unknown, shapes do not fit, or the axis does not exist.
+        TypeError: An argument is masked, or has a complex or another unsupported dtype.
 
     Example:
         >>> labels, predictions = [[1.0, 4.0, 5.0], [5.0, 5.0, 7.0]], [[3.0, 2.0, 5.0], [3.0, 2.0, 7.0]]
@@ -64,22 +65,22 @@ def cosine_distance_loss(
 def cosine_embedding_loss(
     x1: ArrayLike, x2: ArrayLike, target: ArrayLike, *, margin: float = 0.0, reduction: str = "mean"
 ) -> Any:
-    r"""Return the mean of D where the target is +1, and of max(0, S - margin) where it is -1.
+    r"""Return the mean of the losses: D if the target is +1, and max(0, S - margin) if it is -1.
 
     Args:
         x1: Array (N, D), (D,) or of any other batch shape; the vectors are along the last axis.
         x2: Array that broadcasts with x1.
         target: Array of +1 and -1, of a real dtype other than bool, that broadcasts to the shape of the
             losses and does not enlarge it.
-        margin: Similarity up to which a pair with target -1 costs nothing.
+        margin: Similarity up to which a pair with target -1 has loss 0.
         reduction: As in `cosine_distance_loss`, with all weights 1.
 
     Returns:
         A scalar, or the losses for "none", of the promoted dtype of x1 and x2.
 
     Raises:
-        ValueError: The target holds something else, or as `cosine_distance_loss`.
-        TypeError: The target is of booleans, or as `cosine_distance_loss`.
+        ValueError: The target has a value other than +1 and -1, or as `cosine_distance_loss`.
+        TypeError: The target is boolean, or as `cosine_distance_loss`.
 
     Example:
         >>> x1, x2 = [[3.0, 4.0], [3.0, 4.0]], [[4.0, 3.0], [4.0, 3.0]]

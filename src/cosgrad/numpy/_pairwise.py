@@ -1,4 +1,4 @@
-"""The matrix of all similarities, by the matrix product of unit vectors."""
+"""The matrix of all similarities or distances, computed as the matrix product of unit vectors."""
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -11,21 +11,21 @@ from cosgrad.numpy._similarity import normalize
 def pairwise_cosine_similarity(x: ArrayLike, y: ArrayLike | None = None) -> Array:
     r"""Return the matrix of the cosine similarities of all rows of x with all rows of y.
 
-    Every row is divided by its exact norm, and the matrix product does the rest, so an element is as right as
-    BLAS makes it: within some D units in the last place. It is within [-1, 1] all the same. If y is
-    x or not given, the diagonal is exactly 1.
+    Every row is divided by its exact norm, and then BLAS computes the matrix product. So an element has the
+    error of BLAS, about D units in the last place. All elements are clipped to [-1, 1]. If y is x or not
+    given, the diagonal is exactly 1.
 
     Args:
-        x: Array (..., N, D), anything `np.asarray` takes.
+        x: Array (..., N, D), or anything that `np.asarray` takes.
         y: Array (..., M, D) whose batch axes broadcast with those of x; x itself if not given.
 
     Returns:
-        Array (..., N, M) of the promoted dtype. A zero row has similarity 0 with every row, its own
-        too; a row with NaN or infinity is NaN.
+        Array (..., N, M) of the promoted dtype. A zero row has similarity 0 with every row, also with itself.
+        All similarities of a row with NaN or infinity are NaN.
 
     Raises:
-        ValueError: x or y has less than two axes, or shapes do not fit.
-        TypeError: An argument is complex or of another dtype that is not served, or masked.
+        ValueError: x or y has fewer than two axes, or shapes do not fit.
+        TypeError: An argument is masked, or has a complex or another unsupported dtype.
 
     Example:
         >>> pairwise_cosine_similarity([[3.0, 4.0], [4.0, 3.0]])
@@ -39,8 +39,9 @@ def pairwise_cosine_similarity(x: ArrayLike, y: ArrayLike | None = None) -> Arra
 def pairwise_cosine_distance(x: ArrayLike, y: ArrayLike | None = None) -> Array:
     r"""Return the matrix of the cosine distances D = 1 - S of all rows of x with all rows of y.
 
-    As `pairwise_cosine_similarity`, within [0, 2]; if y is x or not given, the diagonal is exactly 0.
-    Distances much smaller than 1 have lost digits in the matrix product; `cosine_distance` has them all.
+    The computation is that of `pairwise_cosine_similarity`, and all elements are within [0, 2]. If y is x or
+    not given, the diagonal is exactly 0. The matrix product loses digits of distances much smaller than 1;
+    `cosine_distance` keeps them.
 
     Args:
         x: As in `pairwise_cosine_similarity`.
@@ -81,6 +82,6 @@ def _matrix(x: ArrayLike, y: ArrayLike | None, *, distance: bool) -> Array:
 
 
 def _same_view(a: Array, b: Array) -> bool:
-    """Return whether two arrays are the same elements in the same order, in the same memory."""
+    """Return whether two arrays have the same elements in the same order in the same memory."""
     same = a.ctypes.data == b.ctypes.data and a.dtype == b.dtype
     return same and a.shape == b.shape and a.strides == b.strides

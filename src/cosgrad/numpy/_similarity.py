@@ -27,20 +27,20 @@ def cosine_similarity(
     r"""Return S = <x, y> / (max(|x|, eps) max(|y|, eps)), within 0.501 ulp.
 
     Args:
-        x: Anything `np.asarray` takes, of any shape and strides: float16, bfloat16 (of ml_dtypes), float32 or
-            float64; integers and booleans are taken as float64.
+        x: Anything that `np.asarray` takes, of any shape and strides: float16, bfloat16 (of ml_dtypes),
+            float32 or float64. Integers and booleans are converted to float64.
         y: Array that broadcasts with x. The result has the promoted dtype.
         axis: Axis of the vectors, counted in the broadcast shape.
-        eps: Floor of each norm, at least 0. With 0, a zero vector has similarity 0 and distance 1.
+        eps: Lower bound of each norm, at least 0. With 0, a zero vector has similarity 0 and distance 1.
         keepdims: Keep the axis, with length 1.
 
     Returns:
-        An array of the broadcast shape without the axis, or a scalar where nothing else is left. Rows with
-        NaN or infinity are NaN and change no other row.
+        An array of the broadcast shape without the axis, or a scalar if no other axis is left. A row with
+        NaN or infinity gives NaN and changes no other row.
 
     Raises:
         ValueError: eps is negative or NaN, the shapes do not broadcast, or the axis does not exist.
-        TypeError: An argument is complex or of another dtype that is not served, or masked.
+        TypeError: An argument is masked, or has a complex or another unsupported dtype.
 
     Example:
         >>> import numpy as np
@@ -56,19 +56,20 @@ def cosine_similarity(
 def cosine_distance(
     x: ArrayLike, y: ArrayLike, *, axis: int = -1, eps: float = 0.0, keepdims: bool = False
 ) -> Any:
-    r"""Return D = 1 - S, within 0.501 ulp also where x and y nearly agree.
+    r"""Return D = 1 - S, within 0.501 ulp also if x and y are nearly parallel.
 
-    There D = <r, r> / (<y, y> (1 + S)) with r = y - (<x, y> / <x, x>) x, in which nothing cancels.
+    For nearly parallel vectors, D = <r, r> / (<y, y> (1 + S)) with r = y - (<x, y> / <x, x>) x. This formula
+    has no cancellation.
 
     Args:
         x: As in `cosine_similarity`.
         y: As in `cosine_similarity`.
         axis: Axis of the vectors, counted in the broadcast shape.
-        eps: Floor of each norm, at least 0. With 0, a zero vector has distance 1.
+        eps: Lower bound of each norm, at least 0. With 0, a zero vector has distance 1.
         keepdims: Keep the axis, with length 1.
 
     Returns:
-        Distances from 0 to 2, as `cosine_similarity` returns similarities.
+        The distances, from 0 to 2, in an array as `cosine_similarity` returns it.
 
     Raises:
         ValueError: As `cosine_similarity`.
@@ -90,7 +91,7 @@ def both(names: tuple[str, str], x: ArrayLike, y: ArrayLike) -> tuple[Array, Arr
 
 
 def distance(names: tuple[str, str], x: ArrayLike, y: ArrayLike, axis: int) -> Array:
-    """Return D with eps = 0, the arguments called by these names."""
+    """Return D with eps = 0. Error messages use the given names."""
     return np.asarray(_values(names, x, y, axis, 0.0, False, distance=True)[1])
 
 
@@ -128,16 +129,16 @@ def normalize(x: ArrayLike, *, axis: int = -1, eps: float = 0.0) -> Array:
     r"""Return x / max(|x|, eps), within 0.501 ulp.
 
     Args:
-        x: Anything `np.asarray` takes, as in `cosine_similarity`.
+        x: Anything that `np.asarray` takes, as in `cosine_similarity`.
         axis: Axis of the vectors.
-        eps: Floor of the norm, at least 0. A zero vector stays zero.
+        eps: Lower bound of the norm, at least 0. A zero vector stays zero.
 
     Returns:
-        An array of the shape of x. Rows with NaN or infinity are NaN.
+        An array of the shape of x. A row with NaN or infinity becomes NaN.
 
     Raises:
         ValueError: eps is negative or NaN, or the axis does not exist.
-        TypeError: x is complex or of another dtype that is not served, or masked.
+        TypeError: x is masked, or has a complex or another unsupported dtype.
 
     Example:
         >>> normalize([3.0, 4.0])

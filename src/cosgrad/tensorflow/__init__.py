@@ -1,21 +1,23 @@
-"""The cosine in TensorFlow: similarity, distance and losses with every derivative.
+"""Cosine similarity, distance and losses for TensorFlow, with derivatives of every order.
 
-On the CPU the native core computes values and first derivatives, eagerly and in `tf.function`; all else
-(other devices, `jit_compile=True`, derivatives of order two and up) is plain TensorFlow operations.
+On the CPU, the native core computes values and first derivatives, eagerly and in `tf.function`. Other
+devices, `jit_compile=True`, and derivatives of order two and higher use TensorFlow operations.
 
-A `SavedModel` that uses these functions holds their operations: a process that loads it must have imported
-`cosgrad.tensorflow` before, or TensorFlow says `Op type not registered 'CosgradDistance'`. Saved within
-`closed_forms()`, it holds TensorFlow's own operations alone. What is loaded has gradients of order one;
-TensorFlow does not save those above, and logs so.
+A `SavedModel` that uses these functions contains cosgrad's operations. A process must import
+`cosgrad.tensorflow` before it loads the model. Otherwise TensorFlow raises an error:
+`Op type not registered 'CosgradDistance'`. A model saved within `closed_forms()` contains only TensorFlow's
+own operations. A loaded model has gradients of order one, because TensorFlow does not save higher orders. It
+logs a message about this.
 """
 
 from cosgrad.require import require as _require
 
-# 2.16 is the first to run on NumPy 1.26 and Python 3.11 and 3.12 alike, and exports every C function used.
+# TensorFlow 2.16 is the first version that runs on NumPy 1.26 with both Python 3.11 and 3.12. It exports
+# every C function that cosgrad uses.
 _require("tensorflow", "tensorflow", "2.16")
 
-from cosgrad.tensorflow import _pfor as _pfor  # registers how loops are vectorised
-from cosgrad.tensorflow import _rules as _rules  # registers what differentiates the operations
+from cosgrad.tensorflow import _pfor as _pfor  # registers the vectorisation of loops
+from cosgrad.tensorflow import _rules as _rules  # registers the gradients of the operations
 from cosgrad.tensorflow import compat
 from cosgrad.tensorflow._losses import cosine_distance_loss, cosine_embedding_loss
 from cosgrad.tensorflow._pairwise import pairwise_cosine_distance, pairwise_cosine_similarity

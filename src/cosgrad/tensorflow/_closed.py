@@ -1,4 +1,4 @@
-"""The closed forms on tensors: any shapes, known while tracing or not, and the reduced axis dropped."""
+"""The closed forms for tensors of any known or unknown shapes. The results do not have the reduced axis."""
 
 from dataclasses import replace
 from typing import Any
@@ -11,10 +11,11 @@ from cosgrad.tensorflow._ops import OPS
 
 
 class Frame:
-    """Two tensors as the closed forms take them: of one rank, equal along the axis.
+    """Two tensors as the closed forms need them: with one rank and the same length along the axis.
 
-    Where shapes are not known yet, or one vector is a single number for all of the other's, both are
-    broadcast and laid out as (all before the axis, the axis, all behind it), in the dtype to compute in.
+    If shapes are unknown, or the lengths along the axis differ, both tensors are broadcast and reshaped to
+    three axes: all axes before the axis, the axis, and all axes after it. They are then in the dtype of the
+    computation.
     """
 
     def __init__(self, x: Any, y: Any, axis: int) -> None:
@@ -30,21 +31,21 @@ class Frame:
             missing = tf.maximum(1 - tf.size(full), 0)
             self.full = tf.concat([tf.ones([missing], tf.int32), full], 0)  # a scalar is a vector of length 1
             at = axis if axis >= 0 else axis + tf.size(self.full)
-            self.n, self.axis = tf.gather(self.full, at), 1  # which refuses an axis that does not exist
+            self.n, self.axis = tf.gather(self.full, at), 1  # `gather` raises if the axis does not exist
             before, behind = self.full[:at], self.full[at + 1 :]
             self.batch = tf.concat([before, behind], 0)
             self.outer, self.inner = tf.reduce_prod(before), tf.reduce_prod(behind)
 
     def rule(self, rule: Rule) -> Rule:
-        """Return the rule for what this frame lays out."""
+        """Return the rule with the axis of this frame."""
         return replace(rule, axis=self.axis)
 
     def x(self, t: Any) -> Any:
-        """Lay out what has the shape of x."""
+        """Convert a tensor of the shape of x to the layout of this frame."""
         return self._vectors(t, 0)
 
     def y(self, t: Any) -> Any:
-        """Lay out what has the shape of y."""
+        """Convert a tensor of the shape of y to the layout of this frame."""
         return self._vectors(t, 1)
 
     def _vectors(self, t: Any, which: int) -> Any:
@@ -55,7 +56,7 @@ class Frame:
         return tf.reshape(tf.broadcast_to(OPS.widen(t), self.full), [self.outer, self.n, self.inner])
 
     def rows(self, g: Any) -> Any:
-        """Lay out what has the shape of the batch."""
+        """Convert a tensor of the batch shape to the layout of this frame."""
         if g is None:
             return None
         if self.known:
@@ -63,13 +64,13 @@ class Frame:
         return tf.reshape(OPS.widen(g), [self.outer, 1, self.inner])
 
     def batched(self, t: Any, like: Any) -> Any:
-        """Return a result in the shape of the batch."""
+        """Return a result in the batch shape."""
         if self.known:
             return tf.squeeze(t, self.axis)
         return OPS.cast(tf.reshape(t, self.batch), like)
 
     def back(self, t: Any, like: Any) -> Any:
-        """Return a gradient in the shape of x or y, summed over what was broadcast."""
+        """Return a gradient in the shape of x or y, summed over the broadcast axes."""
         if self.known:
             return tf.reshape(t, like.shape)
         shape = tf.shape(like)
@@ -94,13 +95,13 @@ def gradient(x: Any, y: Any, g: Any, rule: Rule) -> tuple[Any, Any]:
 
 
 def tangent(x: Any, y: Any, u: Any, v: Any, rule: Rule, g: Any = None) -> Any:
-    """Return the derivative of S or D along (u, v), None for zeros; g, where given, may exclude rows."""
+    """Return the derivative of S or D along (u, v); None means zeros. A cotangent g may exclude rows."""
     f = Frame(x, y, rule.axis)
     return f.batched(closed.tangent(OPS, f.x(x), f.y(y), f.x(u), f.y(v), f.rule(rule), f.rows(g)), x)
 
 
 def curvature(x: Any, y: Any, u: Any, v: Any, g: Any, rule: Rule) -> tuple[Any, Any]:
-    """Return the gradient of g times the tangent along (u, v): the product with the Hessian."""
+    """Return the gradient of g times the tangent along (u, v): a Hessian-vector product."""
     f = Frame(x, y, rule.axis)
     hx, hy = closed.curvature(OPS, f.x(x), f.y(y), f.x(u), f.y(v), f.rows(g), f.rule(rule))
     return f.back(hx, x), f.back(hy, y)
@@ -125,7 +126,7 @@ def normalize_hessian(x: Any, g: Any, h: Any, axis: int, eps: float) -> Any:
 
 
 def unit_distance(x: Any, y: Any, axis: int, weights: Any) -> Any:
-    """Return 1 - <x, y>; a row that a weight of 0 excludes is NaN if not finite, 0 to every derivative."""
+    """Return 1 - <x, y>. A row with weight 0 that is not finite is NaN, and its derivatives are 0."""
     f = Frame(x, y, axis)
     a, b = f.x(x), f.y(y)
     if weights is None:

@@ -1,4 +1,4 @@
-"""The losses: distances, weighted and reduced."""
+"""The losses: distances with weights and a reduction."""
 
 import math
 from typing import Any
@@ -37,24 +37,26 @@ def cosine_distance_loss(
     r"""Return the mean of the cosine distances D = 1 - S of labels and predictions.
 
     Args:
-        labels: Anything `tf.convert_to_tensor` takes, as in `cosine_similarity`.
+        labels: Anything that `tf.convert_to_tensor` takes, as in `cosine_similarity`.
         predictions: Tensor of the same dtype that broadcasts with the labels.
         axis: Axis of the vectors, counted in the broadcast shape.
         weights: Tensor or number that broadcasts to the shape of the distances and does not enlarge it.
-            Differentiable. A zero excludes its row, NaN or not: it adds 0 to the loss and its gradient is 0.
+            Differentiable. A weight of 0 excludes its row, even if the row has NaN: the row adds 0 to the
+            loss and its gradient is 0.
         reduction: "none"; "sum"; "mean", over the number of vectors; "weighted_mean", over the sum of the
-            weights; "nonzero_mean", over the number of weights that are not 0. Over nothing it is 0, with
+            weights; "nonzero_mean", over the number of weights that are not 0. A mean over nothing is 0, with
             gradient 0.
-        assume_normalized: Take 1 - <labels, predictions> for the distance: right for unit vectors only.
+        assume_normalized: Compute the distance as 1 - <labels, predictions>, which is correct for unit
+            vectors only.
 
     Returns:
-        A scalar, or the weighted distances for "none", of the dtype of labels and predictions. No eps floors
-        anything: a zero vector has distance 1 and gradient 0.
+        A scalar, or the weighted distances for "none", of the dtype of labels and predictions. The loss has
+        no eps: a zero vector has distance 1 and gradient 0.
 
     Raises:
-        ValueError: The reduction is none of these, shapes do not fit, or the axis does not exist. Where
-            shapes are not known while tracing, the run says so as a `tf.errors.InvalidArgumentError`.
-        TypeError: An argument is complex or of another dtype that is not served, or the dtypes differ.
+        ValueError: The reduction is unknown, shapes do not fit, or the axis does not exist. If shapes are
+            unknown during tracing, the run raises a `tf.errors.InvalidArgumentError` instead.
+        TypeError: An argument has a complex or another unsupported dtype, or the dtypes differ.
 
     Example:
         >>> labels, predictions = [[1.0, 4.0, 5.0], [5.0, 5.0, 7.0]], [[3.0, 2.0, 5.0], [3.0, 2.0, 7.0]]
@@ -86,23 +88,23 @@ def cosine_distance_loss(
 def cosine_embedding_loss(
     x1: Any, x2: Any, target: Any, *, margin: float = 0.0, reduction: str = "mean"
 ) -> Any:
-    r"""Return the mean of D where the target is +1, and of max(0, S - margin) where it is -1.
+    r"""Return the mean of the losses: D if the target is +1, and max(0, S - margin) if it is -1.
 
     Args:
         x1: Tensor (N, D), (D,) or of any other batch shape; the vectors are along the last axis.
         x2: Tensor of the same dtype that broadcasts with x1.
         target: Tensor of +1 and -1, of a real dtype other than bool, that broadcasts to the shape of the
-            losses and does not enlarge it. Other values are refused where they can be seen. In a graph they
-            cannot: there the loss of a row with another value is NaN.
-        margin: Similarity up to which a pair with target -1 costs nothing.
+            losses and does not enlarge it. Another value raises an error if values are available. In a graph
+            they are not available: a row with another value then has loss NaN.
+        margin: Similarity up to which a pair with target -1 has loss 0.
         reduction: As in `cosine_distance_loss`, with all weights 1.
 
     Returns:
         A scalar, or the losses for "none", of the dtype of x1 and x2.
 
     Raises:
-        ValueError: The target holds something else, or as `cosine_distance_loss`.
-        TypeError: The target is of booleans, or as `cosine_distance_loss`.
+        ValueError: The target has a value other than +1 and -1, or as `cosine_distance_loss`.
+        TypeError: The target is boolean, or as `cosine_distance_loss`.
 
     Example:
         >>> x1, x2 = [[3.0, 4.0], [3.0, 4.0]], [[4.0, 3.0], [4.0, 3.0]]
@@ -128,7 +130,7 @@ def cosine_embedding_loss(
 
 
 def reduced(losses: Any, weights: Any, reduction: str) -> Any:
-    """Reduce; where shapes are not known yet the numbers of losses and weights are tensors."""
+    """Reduce the losses. If shapes are unknown, the numbers of losses and weights are tensors."""
     if losses.shape.is_fully_defined() and (weights is None or weights.shape.is_fully_defined()):
         return spec.reduce(OPS, losses, weights, reduction)
     n = tf.cast(tf.maximum(tf.size(losses), 1), tf.float64 if losses.dtype == tf.float64 else widest())
@@ -136,7 +138,7 @@ def reduced(losses: Any, weights: Any, reduction: str) -> Any:
 
 
 def _real(name: str, t: Any, losses: Any) -> Any:
-    """Return weights or targets as a tensor; a number has more digits than a half type."""
+    """Return weights or targets as a tensor. Python numbers get a wider dtype than a half type."""
     t = as_dense(name, t, wide(losses.dtype))
     check_real(name, t.dtype)
     return t
@@ -149,6 +151,6 @@ def _weights(weights: Any, losses: Any) -> Any:
 
 
 def _fitted(t: Any, losses: Any) -> Any:
-    """Return what does not enlarge the losses; where shapes are not known yet the run finds out."""
+    """Return a tensor that does not enlarge the losses. Unknown shapes are checked at run time."""
     known = t.shape.is_fully_defined() and losses.shape.is_fully_defined()
     return t if known else tf.broadcast_to(t, tf.shape(losses))

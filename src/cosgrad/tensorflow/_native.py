@@ -1,8 +1,9 @@
-"""The native operations, and who runs them.
+"""Calls of the native operations, and the choice between them and the closed forms.
 
-In eager mode the tensors tell the device. In a graph nobody knows it, nor whether XLA will compile the graph,
-so both ways are written down and `DeviceIndex` chooses when it is known: the core on a CPU, the closed forms
-elsewhere. Within `closed_forms()` there are the closed forms alone.
+In eager mode, the choice depends on the device of the tensors. During tracing, it is unknown on which device
+the graph will run, and whether XLA will compile it. So the graph contains both, and the operation
+`DeviceIndex` chooses at run time: the core on a CPU, the closed forms elsewhere. Within `closed_forms()`,
+only the closed forms are used.
 """
 
 import struct
@@ -38,14 +39,14 @@ _COSINE: Final = {
 
 @lru_cache
 def eps_bits(eps: float) -> int:
-    """Return a float64 as the integer of the same bits: kernels cannot read attributes of that type."""
+    """Return the integer with the bits of a float64, since kernels cannot read float64 attributes."""
     bits: int = struct.unpack("<q", struct.pack("<d", eps))[0]
     return bits
 
 
 @lru_cache
 def eps_of(bits: int) -> float:
-    """Return what `eps_bits` was given."""
+    """Return the float64 with the given bits: the inverse of `eps_bits`."""
     eps: float = struct.unpack("<d", struct.pack("<q", bits))[0]
     return eps
 
@@ -79,7 +80,7 @@ def gradient(x: Any, y: Any, g: Any, rule: Rule, need_x: bool, need_y: bool) -> 
 
 
 def tangent(x: Any, y: Any, u: Any, v: Any, rule: Rule) -> Any:
-    """Return the derivative along (u, v); a direction of shape (0,) stands for zeros."""
+    """Return the derivative along (u, v). A direction of shape (0,) means zeros."""
     return OPERATIONS.cosgrad_tangent(
         x, y, u, v, axis=rule.axis, eps_bits=eps_bits(rule.eps), negate=rule.negate
     )
@@ -96,12 +97,12 @@ def normalize_gradient(x: Any, g: Any, axis: int, eps: float) -> Any:
 
 
 def runs_on(*tensors: Any) -> bool:
-    """Tell whether this is eager mode and the core can read all these tensors where they are."""
+    """Return whether this is eager mode and the core can read all tensors, that is, they are on the CPU."""
     return tf.executing_eagerly() and not current().only_closed and all("CPU" in t.device for t in tensors)
 
 
 def choose(native: Callable[[], Any], closed: Callable[[], Any]) -> tuple[Any, ...]:
-    """Return what the operations give where they run, and the closed forms elsewhere."""
+    """Return the results of the native operations if these can run, otherwise those of the closed forms."""
     if tf.executing_eagerly() or current().only_closed:
         return tuple(closed())
     return tuple(tf.switch_case(tf.raw_ops.DeviceIndex(device_names=["CPU"]), [native, closed]))

@@ -1,6 +1,6 @@
-"""The array operations that the closed forms and the reductions ask of TensorFlow.
+"""The array operations of the closed forms and the reductions, for TensorFlow.
 
-TensorFlow runs its own operations on threads that take subnormals for zeros; the native ones do not.
+TensorFlow's own operations run on threads that flush subnormals to zero. The native operations keep them.
 """
 
 from typing import Any, Final
@@ -13,14 +13,14 @@ from cosgrad.tensorflow._arguments import HALF
 from cosgrad.tensorflow._state import current
 
 _ROW: Final = 1024
-_INTEGERS: Final = {tf.float32: tf.int32, tf.float64: tf.int64}  # of the same size
+_INTEGERS: Final = {tf.float32: tf.int32, tf.float64: tf.int64}  # the integer dtype of the same size
 
 
 class TensorflowOps:
-    """`cosgrad.spec.Ops` for tensors, in operations that can be compiled, vectorised and differentiated."""
+    """`cosgrad.spec.Ops` for tensors. All operations can be compiled, vectorised and differentiated."""
 
     def widen(self, x: Any) -> Any:
-        """Return x in the dtype to compute in."""
+        """Return x in the dtype of the computation."""
         return tf.cast(x, wide(x.dtype))
 
     def cast(self, x: Any, like: Any) -> Any:
@@ -32,11 +32,11 @@ class TensorflowOps:
         return tf.stop_gradient(x)
 
     def zeros(self, like: Any) -> Any:
-        """Return zeros of this shape."""
+        """Return zeros of the shape of `like`."""
         return tf.zeros_like(like)
 
     def where(self, condition: Any, x: Any, y: Any) -> Any:
-        """Select elementwise."""
+        """Select elements by a condition."""
         dtype = next((t.dtype for t in (x, y) if isinstance(t, tf.Tensor)), tf.float32)
         return tf.where(condition, tf.convert_to_tensor(x, dtype), tf.convert_to_tensor(y, dtype))
 
@@ -45,27 +45,27 @@ class TensorflowOps:
         return tf.sqrt(x)
 
     def isfinite(self, x: Any) -> Any:
-        """Tell where x is finite."""
+        """Return whether each element is finite."""
         return tf.math.is_finite(x)
 
     def sum(self, x: Any, axis: int | Shape) -> Any:
-        """Sum over one axis or several, kept."""
+        """Sum over one or several axes and keep them with length 1."""
         return tf.reduce_sum(x, axis, keepdims=True)
 
     def largest(self, x: Any, axis: int) -> Any:
-        """Return max |x_i|, 0 over an empty axis."""
+        """Return max |x_i|, or 0 for an empty axis."""
         m = tf.reduce_max(tf.abs(tf.stop_gradient(x)), axis, keepdims=True)
         return tf.stop_gradient(tf.where(m < 0, tf.zeros_like(m), m))
 
     def inverse_powers(self, m: Any) -> tuple[Any, Any]:
-        """Return two powers of two whose product times m is from 2 to 4, NaN for what is not finite."""
+        """Return two powers of two whose product times m is from 2 to 4, or NaN if m is not finite."""
         info, integers = np.finfo(m.dtype.as_numpy_dtype), _INTEGERS[m.dtype]
         bias = info.maxexp - 1
         digits, one = tf.constant(info.nmant, integers), tf.constant(1, integers)
         to_place = tf.constant(1 << info.nmant, integers)  # TensorFlow Lite has no shift to the left
         m = tf.stop_gradient(m)
-        field = tf.bitwise.right_shift(tf.bitcast(m, integers), digits)  # its exponent plus the bias
-        power = tf.minimum(2 * bias + 1 - field, 2 * bias)  # likewise
+        field = tf.bitwise.right_shift(tf.bitcast(m, integers), digits)  # exponent of m plus bias
+        power = tf.minimum(2 * bias + 1 - field, 2 * bias)  # exponent of the product plus bias
         half = tf.bitwise.right_shift(power + (bias + 1), one)
         first, last = (
             self.where(m < float("inf"), tf.bitcast(t * to_place, m.dtype), float("nan"))
@@ -79,10 +79,10 @@ class TensorflowOps:
         return float(info.eps), float(info.max)
 
     def total(self, x: Any) -> Any:
-        """Sum everything in float64, where there is one.
+        """Return the sum of all elements, in float64 if available.
 
-        TensorFlow splits the sum of many elements into one by the number of threads, the sums of rows it does
-        not. Three rounds of rows are enough for a size that is not known yet.
+        TensorFlow's full reductions depend on the number of threads; its sums of rows do not. So the sum is
+        computed in rounds of row sums. Three rounds are enough if the size is unknown.
         """
         x = tf.reshape(tf.cast(x, tf.float64 if x.dtype == tf.float64 else widest()), [-1])
         n = x.shape[0]
@@ -93,12 +93,12 @@ class TensorflowOps:
 
 
 def wide(dtype: tf.DType) -> tf.DType:
-    """Return the dtype to compute in."""
+    """Return the dtype of the computation."""
     return tf.float32 if dtype in HALF else tf.float64 if dtype == tf.float64 else widest()
 
 
 def widest() -> tf.DType:
-    """Return the dtype of float32 values and of sums of losses while they are computed."""
+    """Return the dtype in which float32 values and sums of losses are computed."""
     return tf.float64 if current().float64 else tf.float32
 
 

@@ -1,4 +1,4 @@
-"""The matrix of all similarities, by the matrix product of unit vectors."""
+"""The matrix of all similarities or distances, computed as the matrix product of unit vectors."""
 
 from typing import Any
 
@@ -12,21 +12,21 @@ from cosgrad.tensorflow._similarity import normalize
 def pairwise_cosine_similarity(x: Any, y: Any = None) -> Any:
     r"""Return the matrix of the cosine similarities of all rows of x with all rows of y.
 
-    Every row is divided by its exact norm, and the matrix product does the rest, so an element is as right as
-    TensorFlow's makes it: within some D units in the last place. It is within [-1, 1] all the same. If y is
-    x or not given, the diagonal is exactly 1.
+    Every row is divided by its exact norm, and then TensorFlow computes the matrix product. So an element has
+    the error of this product, about D units in the last place. All elements are clipped to [-1, 1]. If y is x
+    or not given, the diagonal is exactly 1.
 
     Args:
-        x: Tensor (..., N, D) as `cosine_similarity` takes them.
+        x: Tensor (..., N, D), as in `cosine_similarity`.
         y: Tensor (..., M, D) whose batch axes broadcast with those of x; x itself if not given.
 
     Returns:
-        Tensor (..., N, M) of the promoted dtype. A zero row has similarity 0 with every row, its own
-        too; a row with NaN or infinity is NaN.
+        Tensor (..., N, M) of the promoted dtype. A zero row has similarity 0 with every row, also with
+        itself. All similarities of a row with NaN or infinity are NaN.
 
     Raises:
-        ValueError: x or y has less than two axes, or shapes do not fit.
-        TypeError: x and y are of two dtypes, or of one that is not served.
+        ValueError: x or y has fewer than two axes, or shapes do not fit.
+        TypeError: x and y have two dtypes, or an unsupported one.
 
     Example:
         >>> print(pairwise_cosine_similarity([[2.0, 0.0], [0.0, -3.0]]).numpy())
@@ -40,8 +40,9 @@ def pairwise_cosine_similarity(x: Any, y: Any = None) -> Any:
 def pairwise_cosine_distance(x: Any, y: Any = None) -> Any:
     r"""Return the matrix of the cosine distances D = 1 - S of all rows of x with all rows of y.
 
-    As `pairwise_cosine_similarity`, within [0, 2]; if y is x or not given, the diagonal is exactly 0.
-    Distances much smaller than 1 have lost digits in the matrix product; `cosine_distance` has them all.
+    The computation is that of `pairwise_cosine_similarity`, and all elements are within [0, 2]. If y is x or
+    not given, the diagonal is exactly 0. The matrix product loses digits of distances much smaller than 1;
+    `cosine_distance` keeps them.
 
     Args:
         x: As in `pairwise_cosine_similarity`.
@@ -65,7 +66,7 @@ def _matrix(x: Any, y: Any, *, distance: bool) -> Any:
     own = y is None or y is x
     other = x if own else y
     a, b = as_pair(("x", "y"), x, other)
-    if a.shape.is_fully_defined() and b.shape.is_fully_defined():  # else the product finds out
+    if a.shape.is_fully_defined() and b.shape.is_fully_defined():  # otherwise the product raises
         FRONTEND.check_matrices(tuple(a.shape), tuple(b.shape))
     u = normalize(a)
     v = u if own else normalize(b)
@@ -74,8 +75,8 @@ def _matrix(x: Any, y: Any, *, distance: bool) -> Any:
     if own:
         diagonal = tf.linalg.diag_part(right)
         right = tf.linalg.set_diag(right, tf.where(diagonal > 0.5, tf.ones_like(diagonal), diagonal))
-    # To a derivative the correction is a constant, less than S's rounding. The exact value comes first:
-    # `tf.function` reorders S + (right - S), and a distance of 0 would become negative.
+    # The correction is smaller than the rounding error of S, and is not differentiated. The exact value comes
+    # first, because `tf.function` reorders S + (right - S), which could make a distance of 0 negative.
     exact = 1 - right if distance else right
     change = S - tf.stop_gradient(S)
     result = tf.stop_gradient(exact) + (-change if distance else change)

@@ -1,6 +1,6 @@
-"""What `tf.vectorized_map` and `tape.jacobian` make of the native operations: one call for all iterations.
+"""Vectorisation of the native operations in `tf.vectorized_map` and `tape.jacobian`.
 
-Where ranks are not known TensorFlow falls back to a loop.
+One call computes all iterations. If ranks are unknown, TensorFlow uses a loop instead.
 """
 
 from collections.abc import Callable
@@ -16,11 +16,11 @@ _ATTRIBUTES = ("eps_bits", "negate", "skip_zero", "x_name", "y_name")
 
 @pfor.RegisterPFor("DeviceIndex")
 def _device_index(inputs: Any) -> Any:
-    # Stateful to TensorFlow, but one graph runs on one device.
+    # TensorFlow marks this operation as stateful, but all iterations of a graph run on one device.
     return [pfor.wrap(tf.raw_ops.DeviceIndex(device_names=inputs.get_attr("device_names")), False)]
 
 
-if "Bitcast" not in pfor._pfor_converter_registry:  # the closed forms take exponents with it
+if "Bitcast" not in pfor._pfor_converter_registry:  # the closed forms use it to read exponents
 
     @pfor.RegisterPFor("Bitcast")
     def _bitcast(inputs: Any) -> Any:
@@ -39,13 +39,13 @@ def _stacked(inputs: Any, *indices: int) -> bool:
 
 
 def _together(inputs: Any, *indices: int) -> None:
-    """Stack all of these inputs if one is."""
+    """Stack all of these inputs if one of them is stacked."""
     if _stacked(inputs, *indices):
         inputs.stack_inputs(list(indices))
 
 
 def _aligned(inputs: Any, index: int, rank: int) -> Any:
-    """Return an input, where it is stacked with axes of length 1 between the iterations and its own."""
+    """Return an input. If it is stacked, add axes of length 1 after the first, up to the given rank."""
     t, stacked, _ = inputs.input(index)
     missing = rank - inputs.op.inputs[index].shape.rank
     if not stacked or missing == 0:
@@ -76,7 +76,7 @@ def _cosine(name: str) -> Callable[[Any], Any]:
 def _gradient(name: str, wanted: tuple[int, ...]) -> Callable[[Any], Any]:
     def convert(inputs: Any) -> Any:
         rank = _rank(inputs, 0, 1)
-        inputs.stack_inputs([*wanted, 2])  # each iteration has gradients of its own
+        inputs.stack_inputs([*wanted, 2])  # each iteration has its own gradients
         like = [inputs.input(i).t for i in wanted]
         x, y = (_aligned(inputs, i, rank) for i in (0, 1))
         out = _run(inputs, name, x, y, inputs.input(2).t)
@@ -89,7 +89,7 @@ def _gradient(name: str, wanted: tuple[int, ...]) -> Callable[[Any], Any]:
 def _tangent(inputs: Any) -> Any:
     rank = _rank(inputs, 0, 1)
     for pair in (0, 2), (1, 3):
-        empty = inputs.op.inputs[pair[1]].shape == [0]  # which stands for zeros
+        empty = inputs.op.inputs[pair[1]].shape == [0]  # an empty direction means zeros
         if not empty:
             _together(inputs, *pair)
         elif inputs.input(pair[1]).is_stacked:

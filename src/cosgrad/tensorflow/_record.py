@@ -1,9 +1,9 @@
-"""Custom gradients that tapes, graphs and forward mode all follow.
+"""Custom gradients that work with tapes, graphs and forward mode.
 
-`tf.custom_gradient` is not enough: under a `ForwardAccumulator` in a `tf.function` it takes the tangents of
-the operations inside, zeros where these are constants; and its rule holds tensors of whatever graph it was
-given, which a backward function that is differentiated again cannot see. So the recording is done here, once,
-by what `tf.custom_gradient` itself uses.
+`tf.custom_gradient` has two problems. First, under a `ForwardAccumulator` in a `tf.function`, it uses the
+tangents of the inner operations, which are zeros if these operations are constants. Second, its rule keeps
+tensors of the graph in which it was made, and a backward function that is differentiated again cannot access
+them. So this module records the gradients itself, with the functions that `tf.custom_gradient` uses.
 """
 
 import uuid
@@ -20,16 +20,16 @@ from cosgrad.tensorflow._state import current, using
 def differentiable(
     inputs: tuple[Any, ...], compute: Callable[..., tuple[Any, ...]], vjp: Callable[..., Any]
 ) -> tuple[Any, ...]:
-    """Return compute(*inputs), differentiated by vjp(inputs, grads): a gradient, or None, for each input."""
+    """Return compute(*inputs), with gradients from vjp(inputs, grads): one, or None, for each input."""
     if tf.executing_eagerly():
         with record.stop_recording():
             outputs = compute(*inputs)
         record.record_operation("Cosgrad", outputs, inputs, lambda *grads: vjp(inputs, grads))
         return outputs
-    # The rule may be asked for while this graph's gradient is differentiated again: it must hold tensors of
-    # this graph, not of those around it.
+    # The rule may run while the gradient of this graph is differentiated again. So its tensors must belong to
+    # this graph and not to a surrounding one.
     inputs = tuple(tf.identity(t) for t in inputs)
-    forms = current()  # the gradient may be traced later, outside of the context
+    forms = current()  # the gradient may be traced later, outside the context
 
     def backward(*grads: Any) -> Any:
         with using(forms):
@@ -38,7 +38,7 @@ def differentiable(
     with record.stop_recording():
         outputs = compute(*inputs)
         count = len(outputs)
-        # Unlike a counter the name cannot be met again in a process that loads a SavedModel.
+        # A counter could give the same name again in a process that loads a SavedModel; a UUID cannot.
         name = f"Cosgrad-{uuid.uuid4()}"
         tf.RegisterGradient(name)(
             plain(lambda _, *grads: [*(None for _ in range(count)), *backward(*grads[:count])])
@@ -50,6 +50,6 @@ def differentiable(
 
 
 def one_watched(x: Any, y: Any) -> bool:
-    """Tell whether there is a tape that wants a gradient of one of them only."""
+    """Return whether the tapes record the gradient of exactly one of x and y."""
     watched = [record.should_record_backprop([t]) for t in (x, y)]
     return bool(watched[0] != watched[1])

@@ -1,15 +1,16 @@
-"""The rules of differentiation.
+"""The functions with their rules of differentiation.
 
     cosine    x, y -> S and/or D       differentiated by gradient
     gradient  x, y, g -> g dS          by the closed forms of second order, and in g by tangent
     tangent   x, y, u, v -> J          by gradient and the closed forms
 
-TensorFlow's forward mode is the transpose of a transpose, so it arrives at `tangent` by way of `gradient`.
+TensorFlow's forward mode is the transpose of a transpose, so it calls `tangent` as the derivative of
+`gradient`.
 
-Each comes twice. Eagerly on the CPU the native operation itself is what tapes record, and the rules are
-registered for it; the tape says which gradients it needs. In a graph both ways of computing are recorded as
-one, and what is not needed is for TensorFlow to prune: where a tape watches one operand only, each gradient
-is an operation of its own.
+Each rule has two versions. Eagerly on the CPU, tapes record the native operation itself. The rules are
+registered for it, and the tape gives the gradients that it needs. In a graph, the native and the closed form
+are recorded as one operation, and TensorFlow prunes unused results. If a tape watches only one operand, each
+gradient is a separate operation.
 """
 
 from typing import Any
@@ -70,7 +71,7 @@ def gradient(x: Any, y: Any, g: Any, rule: Rule, need_x: bool = True, need_y: bo
 def _gradient_vjp(
     x: Any, y: Any, g: Any, grads: Any, rule: Rule, need_x: bool, need_y: bool, skip: Any = ()
 ) -> Any:
-    """With cotangents u of g dS/dx and v of g dS/dy this is the gradient of g J(u, v) in x, y and g."""
+    """Return the gradient of g J(u, v) in x, y and g, with u and v the cotangents of g dS/dx and g dS/dy."""
     left = iter(grads)
     u, v = next(left) if need_x else None, next(left) if need_y else None
     hx = hy = J = None
@@ -82,7 +83,7 @@ def _gradient_vjp(
 
 
 def tangent(x: Any, y: Any, u: Any, v: Any, rule: Rule) -> Any:
-    """Return the derivative along (u, v), None for zeros."""
+    """Return the derivative along (u, v); None means zeros."""
     nothing = tf.zeros([0], x.dtype)
     u, v = nothing if u is None else u, nothing if v is None else v
     if runs_on(x, y, u, v):
@@ -105,7 +106,7 @@ def tangent(x: Any, y: Any, u: Any, v: Any, rule: Rule) -> Any:
 
 
 def _tangent_vjp(x: Any, y: Any, u: Any, v: Any, g: Any, rule: Rule, skip: Any = ()) -> Any:
-    """J is linear in (u, v), with the gradient for coefficients; in x and y it is the Hessian product."""
+    """Return the gradient of g J in x and y, a Hessian-vector product, and in u and v, the gradient of S."""
     hx = hy = None
     if 0 not in skip or 1 not in skip:
         hx, hy = _closed.curvature(x, y, _given(u, x), _given(v, y), g, rule)
@@ -160,7 +161,7 @@ def _tuple(out: Any) -> tuple[Any, ...]:
 
 
 def _shaped(out: Any, x: Any, y: Any, axis: int) -> Any:
-    """Return results after telling them their shape, as far as it is known."""
+    """Set the shape of the results, as far as it is known, and return them."""
     shape = without_axis(broadcast(("x", "y"), x, y), axis)
     for t in out:
         t.set_shape(shape)
@@ -168,7 +169,7 @@ def _shaped(out: Any, x: Any, y: Any, axis: int) -> Any:
 
 
 def _given(t: Any, like: Any) -> Any:
-    """Return a direction, None where it is the empty one that stands for zeros."""
+    """Return a direction, or None if it is the empty tensor that means zeros."""
     return None if t.shape == [0] and like.shape != [0] else t
 
 
@@ -177,7 +178,7 @@ def _wanted(pair: tuple[Any, Any], need_x: bool, need_y: bool) -> tuple[Any, ...
 
 
 def _skipped(op: Any) -> tuple[int, ...]:
-    """Return the inputs for which a tape wants no gradient; a graph does not tell."""
+    """Return the indices of the inputs whose gradient a tape does not need, or none of them in a graph."""
     return tuple(getattr(op, "skip_input_indices", None) or ())
 
 

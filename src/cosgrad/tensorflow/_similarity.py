@@ -1,4 +1,4 @@
-"""Similarity, distance and the unit vector."""
+"""Similarity, distance and unit vectors."""
 
 from typing import Any
 
@@ -15,25 +15,25 @@ def cosine_similarity(x: Any, y: Any, *, axis: int = -1, eps: float = 0.0, keepd
     r"""Return S = <x, y> / (max(|x|, eps) max(|y|, eps)), within 0.501 ulp on the CPU.
 
     Args:
-        x: Anything `tf.convert_to_tensor` takes, of any shape: float16, bfloat16, float32 or float64.
-            Python's numbers and lists of them take the dtype of y, or float32.
+        x: Anything that `tf.convert_to_tensor` takes, of any shape: float16, bfloat16, float32 or float64.
+            Python numbers and lists of them get the dtype of y, or float32.
         y: Tensor of the same dtype (TensorFlow does not promote) that broadcasts with x.
         axis: Axis of the vectors, counted in the broadcast shape.
-        eps: Floor of each norm, at least 0. With 0, a zero vector has similarity 0 and distance 1. Where it
-            is in force the norm is a constant, also to the derivative.
+        eps: Lower bound of each norm, at least 0. With 0, a zero vector has similarity 0 and distance 1. If a
+            norm is below eps, its factor is the constant eps, and its derivative is 0.
         keepdims: Keep the axis, with length 1.
 
     Returns:
-        A tensor of the broadcast shape without the axis, of the dtype of x and y. Rows with NaN or infinity
-        are NaN and change no other row.
+        A tensor of the broadcast shape without the axis, of the dtype of x and y. A row with NaN or infinity
+        gives NaN and changes no other row.
 
     Raises:
-        ValueError: eps is negative or NaN, the shapes do not broadcast, or the axis does not exist. Where
-            shapes are not known while tracing, the run says so as a `tf.errors.InvalidArgumentError`.
-        TypeError: An argument is complex, an integer or of another dtype that is not served, or the dtypes
-            differ.
+        ValueError: eps is negative or NaN, the shapes do not broadcast, or the axis does not exist. If shapes
+            are unknown during tracing, the run raises a `tf.errors.InvalidArgumentError` instead.
+        TypeError: An argument has a complex, an integer or another unsupported dtype, or the dtypes differ.
 
-    The derivatives of every order and mode are those of the formula: dS/dx = y / (|x||y|) - S x / |x|^2.
+    Derivatives of every order and mode are those of the formula. The first is
+    dS/dx = y / (|x||y|) - S x / |x|^2.
 
     Example:
         >>> import tensorflow as tf
@@ -49,19 +49,20 @@ def cosine_similarity(x: Any, y: Any, *, axis: int = -1, eps: float = 0.0, keepd
 
 @plain
 def cosine_distance(x: Any, y: Any, *, axis: int = -1, eps: float = 0.0, keepdims: bool = False) -> Any:
-    r"""Return D = 1 - S, within 0.501 ulp on the CPU also where x and y nearly agree.
+    r"""Return D = 1 - S, within 0.501 ulp on the CPU also if x and y are nearly parallel.
 
-    There D = <r, r> / (<y, y> (1 + S)) with r = y - (<x, y> / <x, x>) x, in which nothing cancels.
+    For nearly parallel vectors, D = <r, r> / (<y, y> (1 + S)) with r = y - (<x, y> / <x, x>) x. This formula
+    has no cancellation.
 
     Args:
         x: As in `cosine_similarity`.
         y: As in `cosine_similarity`.
         axis: Axis of the vectors, counted in the broadcast shape.
-        eps: Floor of each norm, at least 0. With 0, a zero vector has distance 1.
+        eps: Lower bound of each norm, at least 0. With 0, a zero vector has distance 1.
         keepdims: Keep the axis, with length 1.
 
     Returns:
-        Distances from 0 to 2, as `cosine_similarity` returns similarities.
+        The distances, from 0 to 2, in an array as `cosine_similarity` returns it.
 
     Raises:
         ValueError: As `cosine_similarity`.
@@ -81,14 +82,14 @@ def normalize(x: Any, *, axis: int = -1, eps: float = 0.0) -> Any:
     Args:
         x: As in `cosine_similarity`.
         axis: Axis of the vectors.
-        eps: Floor of the norm, at least 0. With 0, a zero vector stays zero, with gradient 0.
+        eps: Lower bound of the norm, at least 0. With 0, a zero vector stays zero, with gradient 0.
 
     Returns:
-        A tensor of the shape and dtype of x. Rows with NaN or infinity are NaN.
+        A tensor of the shape and dtype of x. A row with NaN or infinity becomes NaN.
 
     Raises:
         ValueError: eps is negative or NaN, or the axis does not exist.
-        TypeError: x is complex, an integer or of another dtype that is not served.
+        TypeError: x has a complex, an integer or another unsupported dtype.
 
     Example:
         >>> print(normalize([[3.0, 4.0], [0.0, 0.0]]).numpy())
@@ -109,7 +110,7 @@ def cosine(
     keepdims: bool = False,
     skip_zero: bool = False,
 ) -> Any:
-    """Return S, D or both of two arguments known by these names."""
+    """Return S, D or both of two arguments. Error messages use the given names."""
     a, b = as_pair(names, x, y)
     shape = broadcast(names, a, b)
     axis = check_axis(axis, shape.rank)

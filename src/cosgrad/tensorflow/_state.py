@@ -1,4 +1,4 @@
-"""The context that decides whether graphs may hold the native operations."""
+"""The context that selects whether functions may use the native operations."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,11 +9,11 @@ from typing import Final
 
 @dataclass(frozen=True)
 class Forms:
-    """How to compute: by the native operations where they run, or by closed forms alone."""
+    """How to compute: with the native operations if they can run, or only with closed forms."""
 
     only_closed: bool = False
     float64: bool = True
-    """Whether closed forms compute float32 in float64."""
+    """Whether closed forms compute float32 inputs in float64."""
 
 
 _KERNEL: Final = Forms()
@@ -21,13 +21,13 @@ _forms: Final = ContextVar("cosgrad.tensorflow forms", default=_KERNEL)
 
 
 def current() -> Forms:
-    """Return how to compute in this context."""
+    """Return the `Forms` of this context."""
     return _forms.get()
 
 
 @contextmanager
 def using(forms: Forms) -> Iterator[None]:
-    """Compute like this within the context."""
+    """Set the `Forms` within the context."""
     token = _forms.set(forms)
     try:
         yield
@@ -37,17 +37,18 @@ def using(forms: Forms) -> Iterator[None]:
 
 @contextmanager
 def closed_forms(*, float64: bool = True) -> Iterator[None]:
-    r"""Compute in TensorFlow's own operations alone within this context.
+    r"""Use only TensorFlow's own operations within this context.
 
-    A function that is traced within holds no operation of cosgrad, and neither have its gradients. So a
-    SavedModel of it runs in processes and servers without cosgrad, and TensorFlow Lite can convert it. The
-    results are those of the closed forms: within 8 ulp and 2^-20 for S, in place of 0.501 ulp.
+    A function that is traced within the context has no operations of cosgrad, and neither have its gradients.
+    So its SavedModel runs in processes and servers without cosgrad, and TensorFlow Lite can convert it. The
+    results are those of the closed forms: within 8 ulp and 2^-20 for S, instead of 0.501 ulp.
 
-    A `tf.function` that was traced outside keeps its graphs: trace, save and convert a new one within.
+    A `tf.function` that was traced outside keeps its graphs. Trace, save and convert a new one within the
+    context.
 
     Args:
-        float64: False computes float32 in float32, for runtimes without float64, as TensorFlow Lite's own. A
-            small distance then has fewer digits.
+        float64: If False, float32 inputs are computed in float32, for runtimes without float64 such as
+            TensorFlow Lite's own. A small distance then has fewer digits.
 
     Example:
         >>> import tensorflow as tf

@@ -1,4 +1,4 @@
-"""TensorFlow 1's loss, with its signature and its conventions."""
+"""TensorFlow 1's cosine distance loss, with its signature and conventions."""
 
 from typing import Any
 
@@ -24,26 +24,28 @@ def cosine_distance(
 ) -> Any:
     r"""Return the weighted loss 1 - <labels, predictions>, as `tf.compat.v1.losses.cosine_distance`.
 
-    It is the distance of unit vectors only, and nothing normalises them; what does is
-    `cosgrad.tensorflow.cosine_distance_loss`. The products are summed in float64 and rounded once.
+    It is the distance only for unit vectors. This function does not normalise its arguments;
+    `cosgrad.tensorflow.cosine_distance_loss` does. The products are summed in float64 and rounded once.
 
     Args:
-        labels: Tensor of unit vectors, taken as float32.
-        predictions: Tensor of the same shape, taken as float32.
+        labels: Tensor of unit vectors, converted to float32.
+        predictions: Tensor of the same shape, converted to float32.
         axis: Axis of the vectors. The losses keep it, with length 1.
-        weights: Tensor of the rank of the losses, each length 1 or theirs; or a scalar.
+        weights: A scalar, or a tensor of the rank of the losses in which each length is 1 or that of the
+            losses.
         scope: Name of the operations.
-        loss_collection: Collection of a TensorFlow 1 graph to which the loss is added; none eagerly.
+        loss_collection: Collection of a TensorFlow 1 graph to which the loss is added. It has no effect in
+            eager mode.
         reduction: One of `tf.compat.v1.losses.Reduction`.
         dim: The old name of `axis`.
 
     Returns:
-        A float32 scalar, or for "none" the weighted losses.
+        A float32 scalar, or the weighted losses for "none".
 
     Raises:
-        ValueError: There is no axis, or two; labels or predictions are None; shapes do not fit; or there is
-            no such reduction.
-        TypeError: An argument is complex or of another dtype that is not real.
+        ValueError: Neither or both of `axis` and `dim` are given; labels or predictions are None; shapes do
+            not fit; or the reduction is unknown.
+        TypeError: An argument is not real.
 
     Example:
         >>> labels, predictions = [[1.0, 4.0, 5.0], [5.0, 5.0, 7.0]], [[3.0, 2.0, 5.0], [3.0, 2.0, 7.0]]
@@ -69,7 +71,7 @@ def cosine_distance(
 
 
 def _real(name: str, x: Any) -> Any:
-    """Return x as float32, after a check that the cast drops no imaginary part."""
+    """Return x as float32, or raise an error if it is not real."""
     t = as_dense(name, x, tf.float32)
     check_real(name, t.dtype)
     return tf.cast(t, tf.float32)

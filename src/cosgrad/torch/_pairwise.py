@@ -28,7 +28,7 @@ def pairwise_cosine_similarity(x: Tensor, y: Tensor | None = None) -> Tensor:
         too; a row with NaN or infinity is NaN.
 
     Raises:
-        ValueError: x or y has less than two axes, or shapes do not fit.
+        ValueError: x or y has fewer than two axes, or shapes do not fit.
         TypeError: An argument is no tensor, or complex, or neither is floating (also a `RuntimeError`).
 
     Example:
