@@ -1,4 +1,4 @@
-"""The plot of the README: the error of the distance against the angle, of the libraries that people use.
+"""Draw the plot of the README: the error of the distance against the angle, for widely used libraries.
 
 cosgrad bench --json bench.json
 python benchmarks/angles.py bench.json docs/error-against-angle.svg

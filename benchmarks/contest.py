@@ -1,4 +1,4 @@
-"""A contest: one piece of work done by cosgrad and by its rivals."""
+"""A contest: one piece of work, done by cosgrad and by other libraries."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ OURS = "cosgrad"
 
 @dataclass(frozen=True)
 class Rival:
-    """Somebody else's way to do the work.
+    """A competitor: another library's way to do the work.
 
     Attributes:
         do: Does the work once.
-        target: How many times as fast cosgrad is meant to be; None where nothing was promised.
-        comparable: Whether its result is the same quantity, and can be judged.
-        how: Which of several ways was the fastest, where the rival had a choice.
+        target: The least ratio of the competitor's time to cosgrad's. None if there is no target.
+        comparable: Whether the result is the same quantity, so that its accuracy can be measured.
+        how: The fastest of several ways, if the competitor has several.
     """
 
     do: Work
@@ -31,13 +31,13 @@ class Rival:
 
 @dataclass(frozen=True)
 class Contest:
-    """What `Workload.prepare` makes: the same inputs, bound to everyone's way of doing the work.
+    """The result of `Workload.prepare`: each library's way to do the work, with the same inputs.
 
     Attributes:
         ours: cosgrad's way.
-        rivals: The others' ways, by name.
-        missing: Rivals that are not installed, by name, and why they are left out.
-        judge: Holds a result against the definition in higher precision, where that is cheap.
+        rivals: The competitors, by name.
+        missing: The competitors that are not installed: from their names to the reasons.
+        judge: Compares a result with the definition in higher precision. None if this is too expensive.
     """
 
     ours: Work
@@ -46,11 +46,11 @@ class Contest:
     judge: Callable[[Any], Accuracy] | None = None
 
     def everyone(self) -> dict[str, Work]:
-        """Every way of doing the work, cosgrad's first."""
+        """Return every way to do the work, cosgrad's first."""
         return {OURS: self.ours} | {name: rival.do for name, rival in self.rivals.items()}
 
     def accuracies(self) -> dict[str, Accuracy]:
-        """How right everyone is whose result can be judged."""
+        """Return the accuracy of cosgrad and of every competitor whose result is comparable."""
         if self.judge is None:
             return {}
         rivals = {name: rival.do for name, rival in self.rivals.items() if rival.comparable}

@@ -1,8 +1,8 @@
 """Peak memory and time of the symmetric contrastive loss against the number of rows.
 
 `python benchmarks/curve.py` prints a table of forward+backward at D = 512, float32, from 2^10 rows to 2^16,
-tiled beside the dense formula as far as that fits; `--svg PATH` draws it. Every figure is of a process of its
-own.
+for the tiled loss, and for the dense formula up to the size that fits into memory. `--svg PATH` draws the
+memory. Every number is measured in a separate process.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from rich.table import Table
 from cosgrad.report.figures import size
 
 LENGTH = 512
-DENSE_UP_TO = 1 << 14  # its matrices are 1 GB each there
+DENSE_UP_TO = 1 << 14  # at this size each of its matrices has 1 GB
 
 
 def measure(way: str, rows: int) -> None:
-    """Print the peak above an idle process with the inputs, the whole peak, and the seconds."""
+    """Print the peak above the memory of the idle process with its inputs, the total peak, and the time."""
     import torch
 
     from cosgrad.bench import memory
@@ -45,7 +45,7 @@ def measure(way: str, rows: int) -> None:
 
 
 def child(way: str, rows: int) -> tuple[int, int, float] | None:
-    """What `measure` prints in a process of its own, or None where that failed."""
+    """Run `measure` in a separate process, and return its numbers, or None if it failed."""
     command = [sys.executable, __file__, "--measure", way, str(rows)]
     run = subprocess.run(command, capture_output=True, text=True, check=False)
     if run.returncode:
@@ -55,7 +55,7 @@ def child(way: str, rows: int) -> tuple[int, int, float] | None:
 
 
 def draw(path: Path, found: dict[tuple[str, int], tuple[int, int, float] | None]) -> None:
-    """Extra memory against rows, both axes logarithmic."""
+    """Draw the extra memory against the number of rows, on logarithmic axes."""
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(figsize=(6, 4), layout="constrained")

@@ -1,4 +1,4 @@
-"""The workloads of JAX and TensorFlow, which are imported when their turn comes."""
+"""The workloads of JAX and TensorFlow. Each framework is imported when its workload is prepared."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from workloads import SEED, workload
 
 
 def arrays(rows: int) -> tuple[np.ndarray, np.ndarray]:
-    """Two seeded normal arrays of float32 vectors of length 768."""
+    """Return two seeded normal arrays of float32 vectors with 768 components."""
     x, y = np.random.default_rng(SEED).standard_normal((2, rows, 768), np.float32)
     return x, y
 

@@ -1,4 +1,4 @@
-"""The workloads of matrices: all pairs of rows, and the losses made of them."""
+"""The workloads of matrices: similarities of all pairs of rows, and losses of these matrices."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def pairwise_forward() -> Contest:
 @workload("pairwise-backward", "the same, forward+backward")
 def pairwise_backward() -> Contest:
     x, y = tensors(4096, 768, grad=True)
-    g = torch.randn(4096, 4096)
+    g, _ = tensors(4096, 4096)
 
     def bare() -> tuple[Tensor, ...]:
         with torch.no_grad():
@@ -42,7 +42,7 @@ def pairwise_backward() -> Contest:
 
 
 def all_pairs(similarity: Callable[..., Tensor], x: Tensor, y: Tensor) -> Callable[[], Tensor]:
-    """What everybody writes for the similarities of all pairs."""
+    """Return the usual way to compute the similarities of all pairs: by broadcasting."""
     return lambda: similarity(x[:, None], y[None], dim=-1)
 
 
@@ -69,14 +69,14 @@ def all_pairs_backward() -> Contest:
 
 
 def dense(x: Tensor, y: Tensor) -> Tensor:
-    """The symmetric contrastive loss, as it is written in plain PyTorch."""
+    """Return the symmetric contrastive loss, computed in plain PyTorch."""
     z = F.normalize(x) @ F.normalize(y).T / TEMPERATURE
     own = torch.arange(len(x))
     return (F.cross_entropy(z, own) + F.cross_entropy(z.T, own)) / 2
 
 
 def tiled(x: Tensor, y: Tensor) -> Tensor:
-    """Ours."""
+    """Return cosgrad's symmetric contrastive loss."""
     return cosgrad.torch.contrastive_loss(x, y, temperature=TEMPERATURE)
 
 
@@ -110,7 +110,7 @@ def contrastive_1024() -> Contest:
 def contrastive_bfloat16() -> Contest:
     x, y = tensors(8192, 512, dtype=torch.bfloat16, grad=True)
     a, b = (t.detach().float().requires_grad_() for t in (x, y))
-    target = 1.3 if fast_bfloat16(x.device) else None  # of processors that multiply bfloat16 faster
+    target = 1.3 if fast_bfloat16(x.device) else None  # only for processors that multiply bfloat16 faster
     return Contest(
         loss_and_gradients(tiled, x, y),
         {

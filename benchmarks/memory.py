@@ -1,7 +1,6 @@
-"""Peak memory of one way of doing one piece of work, in a process of its own.
+"""Peak memory of one way to do one piece of work, measured in a separate process.
 
-`python benchmarks/memory.py WORKLOAD WAY` prints the bytes by which the peak stood above what
-the inputs take.
+`python benchmarks/memory.py WORKLOAD WAY` prints the peak in bytes above the memory of the inputs.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from cosgrad.bench.memory import extra
 
 
 def peak_of(workload: str, way: str) -> int | None:
-    """Bytes, or None where the child failed."""
+    """Return the bytes, or None if the child process failed."""
     child = subprocess.run(
         [sys.executable, __file__, workload, way], capture_output=True, text=True, check=False
     )
@@ -21,7 +20,7 @@ def peak_of(workload: str, way: str) -> int | None:
 
 
 def measure(workload: str, way: str) -> int:
-    """The peak of doing the work a second time: the first one compiles and warms up."""
+    """Return the peak of the second time that the work is done. The first time compiles and warms up."""
     from registry import REGISTRY
 
     work = REGISTRY[workload].prepare().everyone()[way]

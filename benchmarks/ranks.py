@@ -1,8 +1,9 @@
-"""What a contrastive loss over a group costs each of its ranks.
+"""Memory and messages of each rank for a contrastive loss over a process group.
 
-`python benchmarks/ranks.py` prints two tables for float32 and D = 512: memory and messages per rank as rows
-and ranks grow, by the formula of the ring, beside a gathered batch (every rank with all vectors and its rows
-of the matrix); and the same counted in processes of this machine, on gloo, beside the formula.
+`python benchmarks/ranks.py` prints two tables for float32 and D = 512. The first has memory and messages per
+rank for growing numbers of rows and ranks. They are computed by a formula, for the ring and for a gathered
+batch, where every rank has all vectors and its rows of the matrix. The second table has numbers that are
+measured in local processes, on gloo, and those of the formula.
 """
 
 from __future__ import annotations
@@ -27,10 +28,11 @@ TILES = 2 * 2048 * 2048 * FLOAT
 
 
 def ring(rows: int, ranks: int) -> tuple[float, float, int]:
-    """Bytes of memory, bytes sent and messages of a rank, symmetric loss with all gradients."""
+    """Return a rank's bytes of memory, bytes sent and messages: the symmetric loss with all gradients."""
     own = rows / ranks
     vectors = own * LENGTH * FLOAT
-    # u and the gradient in it; a block of y, its unit vectors, the next block; its gradient, and the next's.
+    # The seven are u and its gradient; a block of y, its unit vectors and its gradient; the next block and
+    # its gradient.
     memory = 7 * vectors + TILES
     state, terms = 2 * own * WIDE, 2 * own * FLOAT
     if ranks == 1:
@@ -41,15 +43,15 @@ def ring(rows: int, ranks: int) -> tuple[float, float, int]:
 
 
 def gathered(rows: int, ranks: int) -> tuple[float, float]:
-    """Bytes of memory and bytes received of a rank that gathers all vectors for its rows of both matrices."""
+    """Return bytes of memory and bytes received of a rank that gathers all vectors for its rows."""
     own = rows / ranks
     vectors, matrices = 2 * rows * LENGTH * FLOAT, 2 * own * rows * FLOAT
-    # Vectors, their gradients; logits, and the softmax that autograd keeps of them.
+    # The vectors and their gradients; the logits, and the softmax of them that autograd keeps.
     return 2 * vectors + 2 * matrices, 2 * vectors * (ranks - 1) / ranks
 
 
 def measure(rank: int, ranks: int, rows: int, rendezvous: str) -> None:
-    """One rank: print in JSON what it sent, its peak, and its seconds."""
+    """Run one rank, and print its bytes and messages sent, its peak memory and its seconds in JSON."""
     import torch
     import torch.distributed as dist
 
@@ -83,7 +85,7 @@ def measure(rank: int, ranks: int, rows: int, rendezvous: str) -> None:
 
 
 def counted(rows: int, ranks: int) -> dict[str, float]:
-    """The largest of what the ranks of one run report."""
+    """Run the loss on `ranks` processes, and return the largest of each number that they report."""
     with tempfile.TemporaryDirectory() as folder:
         arguments = [str(ranks), str(rows), str(Path(folder) / "rendezvous")]
         children = [
@@ -99,7 +101,7 @@ def counted(rows: int, ranks: int) -> dict[str, float]:
 
 
 def readable(count: float) -> str:
-    """Bytes in the unit that suits them."""
+    """Return a number of bytes as text, with a suitable unit."""
     for unit in ("B", "kB", "MB", "GB"):
         if count < 1000:
             return f"{count:.3g} {unit}"
@@ -108,7 +110,7 @@ def readable(count: float) -> str:
 
 
 def by_formula() -> Iterator[tuple[str, ...]]:
-    """The rows of the computed table."""
+    """Yield the rows of the computed table."""
     for rows in (8192, 65536, 1_000_000):
         for ranks in (1, 8, 64, 1024):
             memory, traffic, messages = ring(rows, ranks)
@@ -118,7 +120,7 @@ def by_formula() -> Iterator[tuple[str, ...]]:
 
 
 def here(rows: int) -> Iterator[tuple[str, ...]]:
-    """The rows of the counted table."""
+    """Yield the rows of the measured table."""
     for ranks in (1, 2, 4):
         memory, traffic, messages = ring(rows, ranks)
         found = counted(rows, ranks)
@@ -133,7 +135,7 @@ def here(rows: int) -> Iterator[tuple[str, ...]]:
 
 
 def table(title: str, headings: Sequence[str], rows: Iterator[tuple[str, ...]]) -> Table:
-    """A table of right-aligned columns."""
+    """Return a table of right-aligned columns."""
     shown = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
     for heading in headings:
         shown.add_column(heading, justify="right")

@@ -1,4 +1,4 @@
-"""Time cosgrad beside its rivals: `python benchmarks/run.py --help`."""
+"""Time cosgrad and other libraries: `python benchmarks/run.py --help`."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from registry import REGISTRY
 from table import Line, environment, lines, render
 
 NARROWEST = 150
-"""Columns: below that the table would break its figures."""
+"""The least width of the terminal in columns. In a narrower one the numbers of the table would be wrapped."""
 
 
 def arguments() -> argparse.Namespace:
-    """What the command line says."""
+    """Return the arguments of the command line."""
     parser = argparse.ArgumentParser(
         description="Times cosgrad and its rivals in turn, in one process. A ratio says how many times as "
         "fast cosgrad is: the median over the rounds."
@@ -43,7 +43,7 @@ def arguments() -> argparse.Namespace:
 
 
 def run(workload: Workload, rounds: int, with_memory: bool) -> list[Line]:
-    """One contest: time, accuracy, and peak memory in children of their own."""
+    """Run one contest: measure time, accuracy, and peak memory, which is measured in child processes."""
     contest = workload.prepare()
     everyone = contest.everyone()
     seconds = time_in_turn(everyone, rounds)
@@ -53,7 +53,7 @@ def run(workload: Workload, rounds: int, with_memory: bool) -> list[Line]:
 
 
 def main() -> None:
-    """Run what is selected, show the table, write the JSON."""
+    """Run the selected workloads, print the table, and write the JSON."""
     chosen = arguments()
     selected = [work for name, work in REGISTRY.items() if re.search(chosen.select, name)]
     if chosen.list or not selected:
@@ -86,7 +86,7 @@ def main() -> None:
 
 
 def contests(selected: Sequence[Workload], rounds: int, with_memory: bool) -> list[Line]:
-    """Every contest, with a word on where it stands."""
+    """Run every contest, and show the progress."""
     found: list[Line] = []
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:

@@ -25,7 +25,7 @@ GROUP = 100_000
 
 
 def write(folder: Path, pairs: int, length: int) -> None:
-    """Write two Parquet files of seeded vectors, their pairs about half a radian apart."""
+    """Write two Parquet files of seeded vectors. The angle of a pair is about half a radian."""
     rng = np.random.default_rng(0)
     schema = pa.schema([("vector", pa.list_(pa.float32(), length))])
     left, right = (pq.ParquetWriter(folder / f"{side}.parquet", schema) for side in ("left", "right"))
@@ -38,14 +38,14 @@ def write(folder: Path, pairs: int, length: int) -> None:
 
 
 def score(folder: Path, out: str) -> subprocess.Popen[bytes]:
-    """Start the command."""
+    """Start the command `cosgrad score`."""
     program = "from cosgrad.cli import main; main()"
     arguments = ["score", "left.parquet", "right.parquet", "--out", out]
     return subprocess.Popen([sys.executable, "-c", program, *arguments], cwd=folder)
 
 
 def peak(child: subprocess.Popen[bytes]) -> float:
-    """Wait for the command to end well, and return its largest memory in MB."""
+    """Wait for the command, assert that it succeeded, and return its peak memory in MB."""
     _, status, usage = os.wait4(child.pid, 0)
     assert status == 0
     return usage.ru_maxrss / 1024
@@ -60,7 +60,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         print(f"writing {pairs:,} pairs of {length}")
-        # In a process of its own: the largest memory of a child counts from that of its parent.
+        # In a separate process, because the peak memory of a child starts at that of its parent.
         writer = multiprocessing.get_context("spawn").Process(target=write, args=(folder, pairs, length))
         writer.start()
         writer.join()

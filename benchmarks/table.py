@@ -1,4 +1,4 @@
-"""What came of the contests: one line per rival, as a table for people and as JSON for programs."""
+"""The results of the contests: one line per competitor, as a table and as JSON."""
 
 from __future__ import annotations
 
@@ -20,7 +20,11 @@ from cosgrad.report.machine import machine, versions
 
 @dataclass(frozen=True)
 class Line:
-    """cosgrad beside one rival at one piece of work: medians of the rounds' seconds, and of their ratios."""
+    """The result of cosgrad and one competitor at one workload.
+
+    The seconds are medians over the rounds. The ratio is the median of the rounds' ratios. `ratio_low` and
+    `ratio_high` are the least and the largest of them.
+    """
 
     workload: str
     title: str
@@ -39,13 +43,13 @@ class Line:
 
     @property
     def verdict(self) -> str:
-        """met or missed; nothing where nothing was promised or nothing was measured."""
+        """Return "met" or "missed", or an empty string without a target or a measurement."""
         if self.ratio is None or self.target is None:
             return ""
         return "met" if self.ratio >= self.target else "missed"
 
     def as_json(self) -> dict[str, Any]:
-        """Every field, and the verdict."""
+        """Return all fields and the verdict."""
         return asdict(self) | {"verdict": self.verdict}
 
 
@@ -56,7 +60,7 @@ def lines(
     peaks: Mapping[str, int | None],
     accuracies: Mapping[str, Accuracy],
 ) -> list[Line]:
-    """One line per rival, those that are missing last."""
+    """Return one line per competitor. The lines of missing competitors are last."""
     found = []
     for name, rival in contest.rivals.items():
         ratios = [theirs / ours for ours, theirs in zip(seconds[OURS], seconds[name], strict=True)]
@@ -84,7 +88,7 @@ def lines(
 
 
 def environment() -> dict[str, Any]:
-    """What the figures depend on."""
+    """Return the machine and the versions on which the numbers depend."""
     packages = (
         "cosgrad",
         "numpy",
@@ -100,7 +104,7 @@ def environment() -> dict[str, Any]:
 
 
 def render(found: Sequence[Line]) -> Table:
-    """The table for people."""
+    """Return the table that is printed."""
     table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
     for heading in ("work", "rival"):
         table.add_column(heading, overflow="fold")
@@ -118,7 +122,7 @@ def render(found: Sequence[Line]) -> Table:
 
 
 def cells(line: Line) -> tuple[str | Text, ...]:
-    """The figures of a line."""
+    """Return the numbers of a line as cells of the table."""
     if line.ratio is None:
         return "", "", "", "", line.note, "", "", ""
     return (

@@ -1,4 +1,4 @@
-"""The registry: what is timed, against whom, and how many times as fast cosgrad is meant to be."""
+"""The registry of workloads, with the workloads of NumPy and PyTorch, their competitors and target ratios."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ REGISTRY: dict[str, Workload] = {}
 """Every workload by name, in the order of the table."""
 
 SEED = 20241004
-JUDGED = 200  # rows of a result, at most: their truth is computed in Python
+JUDGED = 200  # rows of a result, at most, because their true values are computed in Python
 
 
 def workload(name: str, title: str) -> Callable[[Callable[[], Contest]], Callable[[], Contest]]:
-    """Enter the decorated function into the registry as what prepares the workload."""
+    """Return a decorator that enters a function into the registry. The function prepares the workload."""
 
     def enter(prepare: Callable[[], Contest]) -> Callable[[], Contest]:
         REGISTRY[name] = Workload(name, title, prepare)
@@ -37,14 +37,17 @@ def workload(name: str, title: str) -> Callable[[Callable[[], Contest]], Callabl
 
 
 def tensors(*shape: int, dtype: torch.dtype = torch.float32, grad: bool = False) -> tuple[Tensor, Tensor]:
-    """Two seeded normal tensors."""
+    """Return two seeded normal tensors."""
     generator = torch.Generator().manual_seed(SEED)
     x, y = (torch.randn(*shape, dtype=dtype, generator=generator) for _ in range(2))
     return x.requires_grad_(grad), y.requires_grad_(grad)
 
 
 def in_halves(function: Callable[[Any, Any], Any], x: Any, y: Any) -> Work:
-    """`function` over the two halves of the rows, in two threads: for rivals that use one."""
+    """Return work that calls `function` on each half of the rows, in two threads.
+
+    This is for competitors that use one thread.
+    """
     pool = ThreadPoolExecutor(2)
     middle = len(x) // 2
     parts = [(x[:middle], y[:middle]), (x[middle:], y[middle:])]
@@ -55,7 +58,7 @@ def in_halves(function: Callable[[Any, Any], Any], x: Any, y: Any) -> Work:
 
 
 def bare_dot(x: Tensor, y: Tensor) -> dict[str, Rival]:
-    """The fastest dot product of the same bytes that is installed: it reads them and does no more."""
+    """Return the fastest installed dot product of the same bytes. It reads them and does nothing else."""
     flat_x, flat_y = x.flatten(), y.flatten()
     array_x, array_y = flat_x.numpy(), flat_y.numpy()
     name, do = fastest(
@@ -70,7 +73,7 @@ def bare_dot(x: Tensor, y: Tensor) -> dict[str, Rival]:
 
 
 def judged_by(x: Tensor, y: Tensor, *, distance: bool = False) -> Callable[[Any], accuracy.Accuracy]:
-    """What holds an S or a D of these vectors against the definition."""
+    """Return a function that compares results, S or D of these vectors, with the definition."""
     a, b = (t.detach()[:JUDGED].numpy() for t in (x, y))
     true = accuracy.truth(a, b, distance=distance)
 
@@ -97,7 +100,10 @@ def forward_torch() -> Contest:
 
 
 def simd_distances(x: Tensor, y: Tensor) -> tuple[dict[str, Rival], dict[str, str]]:
-    """NumKong and SimSIMD, each in one thread or in two with half the rows each; and who is missing."""
+    """Return NumKong and SimSIMD, and the reasons for missing ones.
+
+    Each runs in one thread, or in two threads with half the rows each if this is faster.
+    """
     array_x, array_y = x.numpy(), y.numpy()
     rivals, missing = {}, {}
     for package, function in (("numkong", "angular"), ("simsimd", "cosine")):
@@ -138,17 +144,17 @@ def distance_parallel() -> Contest:
 
 
 def mean_distance(x: Tensor, y: Tensor) -> Tensor:
-    """The mean distance, as it is written in plain PyTorch."""
+    """Return the mean distance, computed in plain PyTorch."""
     return (1 - F.cosine_similarity(x, y, dim=1)).mean()
 
 
 def loss_and_gradients(loss: Callable[[Tensor, Tensor], Tensor], x: Tensor, y: Tensor) -> Work:
-    """The loss forward, then both gradients."""
+    """Return work that computes the loss and both gradients."""
     return lambda: torch.autograd.grad(loss(x, y), (x, y))
 
 
 def mean_loss(rows: int, dtype: torch.dtype, eager: float, compiled: float) -> Contest:
-    """The mean distance loss, forward and backward, `rows` vectors of length 768."""
+    """Return the contest of the mean distance loss, forward and backward, for rows of 768 components."""
     torch._dynamo.reset()
     x, y = tensors(rows, 768, dtype=dtype, grad=True)
     compiled_loss = torch.compile(mean_distance, fullgraph=True, dynamic=False)
@@ -173,11 +179,11 @@ for dtype, eager, compiled in (
         )
 
 
-# Calls so small that the call itself is what costs ----------------------------------------------------------
+# Calls so small that the overhead of the call dominates -----------------------------------------------------
 
 
 def small_forward(rows: int, length: int) -> Contest:
-    """Similarity without a graph."""
+    """Return the contest of the similarity without an autograd graph."""
     x, y = tensors(rows, length)
     return Contest(
         lambda: cosgrad.torch.cosine_similarity(x, y, dim=1),
@@ -189,14 +195,14 @@ def small_forward(rows: int, length: int) -> Contest:
 def similarity_and_gradients(
     similarity: Callable[..., Tensor], x: Tensor, y: Tensor, g: Tensor, dim: int
 ) -> Work:
-    """Similarity, then both gradients for the cotangent g."""
+    """Return work that computes the similarity, then both gradients for the cotangent g."""
     return lambda: torch.autograd.grad(similarity(x, y, dim=dim), (x, y), g)
 
 
 def similarity_contest(shape: tuple[int, ...], dim: int, target: float) -> Contest:
-    """Similarity, forward and backward, against eager PyTorch."""
+    """Return the contest of the similarity, forward and backward, against eager PyTorch."""
     x, y = tensors(*shape, grad=True)
-    g = torch.randn([n for axis, n in enumerate(shape) if axis != dim])
+    g, _ = tensors(*(n for axis, n in enumerate(shape) if axis != dim))
     return Contest(
         similarity_and_gradients(cosgrad.torch.cosine_similarity, x, y, g, dim),
         {"PyTorch eager": Rival(similarity_and_gradients(F.cosine_similarity, x, y, g, dim), target)},

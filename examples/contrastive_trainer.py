@@ -1,4 +1,4 @@
-"""The two towers in Hugging Frontend's Trainer, in bfloat16: `python examples/contrastive_trainer.py`."""
+"""The two towers in Hugging Face's Trainer, in bfloat16: `python examples/contrastive_trainer.py`."""
 
 import argparse
 import tempfile
@@ -10,15 +10,15 @@ from transformers import Trainer, TrainingArguments
 
 
 class ForTrainer(Towers):
-    """The towers with the answer that the trainer looks for."""
+    """The towers, whose forward returns the dictionary that the trainer needs."""
 
     def forward(self, upper: Tensor, lower: Tensor) -> dict[str, Tensor]:
-        """Return the loss of a batch; the trainer has switched autocast on."""
+        """Return the loss of a batch. The trainer has turned autocast on."""
         return {"loss": super().forward(upper, lower)}
 
 
 def main() -> None:
-    """Train, and say what was learned."""
+    """Train, and print the mean loss and the recall."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--epochs", type=int, default=60, help="passes over the images (60)")
     parser.add_argument("--precision", choices=["bf16", "float32"], default="bf16", help="of products (bf16)")
@@ -37,7 +37,7 @@ def main() -> None:
             logging_steps=30,
             report_to="none",
         )
-        if torch.distributed.is_initialized():  # by torchrun, through the arguments
+        if torch.distributed.is_initialized():  # by `TrainingArguments`, if torchrun started this process
             model.loss.group = torch.distributed.group.WORLD
         upper, lower = (half[:TRAINED] for half in halves())
         data = [{"upper": u, "lower": v} for u, v in zip(upper, lower, strict=True)]

@@ -1,8 +1,9 @@
-"""What the digits examples share: data, starting point, schedule, progress, and the test at the end.
+"""Shared parts of the digits examples: data, initial parameters, training loop, progress and final test.
 
-An encoder of two layers learns to point at a code, one direction per digit: it minimises the mean cosine
-distance between its output and the code of the image's digit, by plain gradient descent on batches in a fixed
-order. So every framework does the same arithmetic, and the curves agree but for float32's rounding.
+Each digit has a code, which is a direction. An encoder of two layers is trained to minimise the mean cosine
+distance between its output and the code of the image's digit. The training is plain gradient descent on
+batches in a fixed order. So every framework does the same arithmetic, and the loss curves differ only by
+rounding in float32.
 """
 
 import argparse
@@ -19,7 +20,7 @@ Parameters = list[np.ndarray]
 
 
 class Digits:
-    """scikit-learn's 1797 images of 8x8, the last 297 kept for the test, and a random direction per digit."""
+    """scikit-learn's 1797 images of 8x8 pixels and a random code per digit. The last 297 are the test set."""
 
     def __init__(self) -> None:
         images, digits = load_digits(return_X_y=True)
@@ -35,12 +36,12 @@ class Digits:
         ]
 
     def batches(self) -> Iterable[tuple[np.ndarray, np.ndarray]]:
-        """Yield images and the codes that their vectors should point at."""
+        """Yield images and the codes of their digits, the targets of the encoder."""
         for i in range(0, 1500, BATCH):
             yield self.x[i : i + BATCH], self.codes[self.digits[i : i + BATCH]]
 
     def accuracy(self, encode: Callable[[np.ndarray], np.ndarray]) -> float:
-        """Return how often the code nearest in angle is that of the digit, over images not trained on."""
+        """Return the fraction of test images whose code with the smallest angle is that of their digit."""
         z = np.asarray(encode(self.x[1500:]))
         units = self.codes / np.linalg.norm(self.codes, axis=1, keepdims=True)
         return float(np.mean(np.argmax(z @ units.T, axis=1) == self.digits[1500:]))
@@ -52,12 +53,12 @@ def train(
     encode: Callable[[np.ndarray], np.ndarray],
     data: Digits,
 ) -> None:
-    """Run the epochs asked for on the command line, showing the loss; `--curve` writes it down.
+    """Train for the number of epochs on the command line, and show the loss. `--curve` writes it to a file.
 
     Args:
-        name: Of the framework.
-        step: One step on a batch of images and codes; returns the loss before it.
-        encode: The encoder, of images.
+        name: The name of the framework.
+        step: Takes one step on a batch of images and codes, and returns the loss before the step.
+        encode: The encoder. Its argument is a batch of images.
         data: The digits.
     """
     parser = argparse.ArgumentParser(description=f"Teach an encoder of digits the cosine, in {name}.")

@@ -5,6 +5,7 @@ from digits import CODE, RATE, WIDTH, Digits, train
 
 from cosgrad.keras import CosineDistance
 
+keras.utils.set_random_seed(0)
 data = Digits()
 model = keras.Sequential(
     [keras.Input((64,)), keras.layers.Dense(WIDTH, activation="tanh"), keras.layers.Dense(CODE)]

@@ -1,8 +1,9 @@
 """Drive two float32 vectors parallel by gradient descent on their distance: `python examples/parallel.py`.
 
-A step is taken where the loss says that it helps, and halved where it does not, as line searches, schedules
-and stopping rules do. `1 - F.cosine_similarity` cannot tell distances below 1e-7 apart, so there it stalls.
-Here the distance is right to the last bit, and falls to where float32 cannot bring the vectors nearer.
+A step is taken if it decreases the loss. Otherwise it is halved, as in a line search. Schedules and stopping
+rules also compare losses. `1 - F.cosine_similarity` cannot distinguish distances below 1e-7, so the descent
+stalls there. cosgrad's distance is right to the last bit. With it, the distance decreases until float32
+vectors cannot be closer to parallel.
 """
 
 import argparse
@@ -28,7 +29,7 @@ RATE, HALVINGS, FLOOR = 0.3, 10, 1e-16
 
 
 def true_distance(x: torch.Tensor, y: torch.Tensor) -> float:
-    """Return the distance in float64 by the residual, which has digits to spare here."""
+    """Return the distance, computed from the residual in float64, which is accurate enough here."""
     x, y = x.double(), y.double()
     r = y - (x @ y) / (x @ x) * x
     S = (x @ y) / (x.norm() * y.norm())
@@ -36,7 +37,7 @@ def true_distance(x: torch.Tensor, y: torch.Tensor) -> float:
 
 
 def descend(name: str, distance: Distance, steps: int) -> tuple[list[float], list[float]]:
-    """Return the distances that the function says on the way, and the true ones."""
+    """Return the distances that the function computes during the descent, and the true distances."""
     generator = torch.Generator().manual_seed(0)
     y = F.normalize(torch.randn(768, generator=generator), dim=0)
     x = F.normalize(y + 0.5 * F.normalize(torch.randn(768, generator=generator), dim=0), dim=0)
@@ -56,7 +57,7 @@ def descend(name: str, distance: Distance, steps: int) -> tuple[list[float], lis
 
 
 def draw(curves: dict[str, tuple[list[float], list[float]]], path: Path) -> None:
-    """Draw the truth, and what each function says of it, on a logarithmic axis."""
+    """Draw the true distances and those that each function computes, on a logarithmic axis."""
     figure, axes = plt.subplots(figsize=(7, 4.2), layout="constrained")
     for (name, (said, true)), colour in zip(curves.items(), ("#b5443a", "#1f6f8b"), strict=True):
         axes.semilogy(true, color=colour, linewidth=2, label=f"{name}, in truth")
@@ -74,7 +75,7 @@ def draw(curves: dict[str, tuple[list[float], list[float]]], path: Path) -> None
 
 
 def main() -> None:
-    """Descend with both, say where they end, draw."""
+    """Descend with both functions, print their last distances, and draw."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--steps", type=int, default=60, help="steps of descent (60)")
     parser.add_argument(

@@ -15,7 +15,7 @@ BASE = 64  # a longer vector repeats one of this length, so that the oracle has 
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows of one length, in float64 and exact in the dtype; what is O(1) is compared."""
+    """Rows of one length, in float64 and exact in the dtype. Only numbers near 1 in size are compared."""
 
     x: np.ndarray
     y: np.ndarray

@@ -1,5 +1,6 @@
 """Models that end in cosgrad, exported, and run by processes that know less."""
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -126,17 +127,29 @@ def every(functions):
     return lambda x, y: tuple(function(x, y) for function, *_ in functions.values())
 
 
-@cache
-def functions_in_onnx():
-    return onnx(Model(every(FUNCTIONS)), *torch.ones(2, N, WIDTH))
+BFLOAT16 = 16  # the element type in ONNX
 
 
-@pytest.mark.parametrize("name", list(FUNCTIONS))
-def test_every_function_in_onnx(name, pair):
+def test_every_function_in_onnx(pair, dtype_name):
     """The values of six rows: what cancels in a matrix product or a mean is of the size of 1."""
-    got = functions_in_onnx()(*pair)[list(FUNCTIONS).index(name)]
-    true = np.array(FUNCTIONS[name][1](*pair), np.float64)
-    np.testing.assert_allclose(got.ravel(), true, rtol=4e-7, atol=4e-7)
+    x, y = (torch.tensor(t).to(getattr(torch, dtype_name)) for t in pair)
+    wide = torch.promote_types(x.dtype, torch.float32)  # a dtype that NumPy has
+    model = Model(lambda x, y: [result.to(wide) for result in every(FUNCTIONS)(x, y)])
+    program = torch.onnx.export(model, (x, y), dynamo=True, verbose=False)
+    run = onnxruntime.InferenceSession(program.model_proto.SerializeToString())
+    value = onnxruntime.OrtValue
+    if dtype_name == "bfloat16":
+        bits = [t.view(torch.uint16).numpy() for t in (x, y)]
+        values = [value.ortvalue_from_numpy_with_onnx_type(t, BFLOAT16) for t in bits]
+    else:
+        values = [value.ortvalue_from_numpy(t.numpy()) for t in (x, y)]
+    names = [i.name for i in run.get_inputs()]
+    results = run.run_with_ort_values(None, dict(zip(names, values, strict=True)))
+    within = 3 * torch.finfo(x.dtype).eps
+    arrays = [t.double().numpy() for t in (x, y)]
+    for (name, (_, truth)), got in zip(FUNCTIONS.items(), results, strict=True):
+        true = np.array(truth(*arrays), np.float64)
+        np.testing.assert_allclose(got.numpy().ravel(), true, rtol=within, atol=within, err_msg=name)
 
 
 def both(x, y):
@@ -337,6 +350,54 @@ def test_a_program_of_torch_is_saved_and_loaded(pair, tmp_path):
     assert "import the custom op" in done.stderr
     expected = C.cosine_distance(*map(torch.tensor, pair)).numpy()
     np.testing.assert_array_equal(np.load(tmp_path / "out.npy"), expected)
+
+
+AOTI = """
+import sys
+import numpy as np
+import torch
+
+package, traced, given, out = sys.argv[1:]
+x, y = map(torch.tensor, np.load(given).values())
+model = torch._inductor.aoti_load_package(package)
+for call in (lambda: model(x, y), lambda: torch.jit.load(traced)):
+    try:
+        call()
+    except RuntimeError as error:
+        print(error)
+    else:
+        raise SystemExit("ran without the operators")
+
+import cosgrad.torch
+
+assert torch.equal(torch.jit.load(traced)(x, y)[0], model(x, y)[0])
+np.savez(out, *(t.numpy() for t in model(x, y)))
+"""
+
+
+def pair_and_loss(x, y):
+    return C.cosine_distance(x, y), C.cosine_distance_loss(x, y)
+
+
+@pytest.mark.skipif(shutil.which("c++") is None, reason="needs a C++ compiler")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:torch.jit")  # all of it, in Python 3.14 and up
+def test_a_package_of_aotinductor_needs_the_import(pair, tmp_path):
+    """The operators keep their names in a package, in a decomposed program and in a trace."""
+    model, example = Model(pair_and_loss), tuple(torch.ones(2, 3, WIDTH))
+    free = {"dynamic_shapes": ({0: torch.export.Dim.DYNAMIC},) * 2}
+    program = torch.export.export(model, example, **free).run_decompositions()
+    package = torch._inductor.aoti_compile_and_package(program, package_path=str(tmp_path / "model.pt2"))
+    torch.jit.save(torch.jit.trace(model, example), tmp_path / "model.pt")
+    np.savez(tmp_path / "in.npz", *pair)
+    done = child(AOTI, package, tmp_path / "model.pt", tmp_path / "in.npz", tmp_path / "out.npz")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Could not find schema for cosgrad::distance" in done.stdout
+    assert "Unknown builtin op: cosgrad::distance" in done.stdout
+    expected = pair_and_loss(*map(torch.tensor, pair))
+    with np.load(tmp_path / "out.npz") as got:
+        for a, b, c in zip(got.values(), expected, program.module()(*map(torch.tensor, pair)), strict=True):
+            np.testing.assert_array_equal(a, b.numpy())
+            assert torch.equal(b, c)
 
 
 JAX = """

@@ -1,8 +1,8 @@
-"""Build the site: `python docs/site/build.py [DIRECTORY]`, build/site unless told.
+"""Build the site: `python docs/site/build.py [DIRECTORY]`. The default directory is build/site.
 
-The pages of docs/ are plain Markdown that a code host shows as well. What a site has beside them is added to
-a copy in build/pages: the contents, the figures, which are measured here, and the reference, which is made of
-the docstrings. Nothing is fetched.
+The pages of docs/ are plain Markdown, which a code host can show too. This script copies them to build/pages
+and adds the table of contents, the figures, which it measures, and the reference, which it makes from the
+docstrings. Nothing is downloaded.
 """
 
 import re
@@ -48,7 +48,7 @@ PROJECT = {ROOT / "CONTRIBUTING.md": "contributing.md", ROOT / "CHANGELOG.md": "
 
 
 def main(site: Path) -> int:
-    """Return 0 if everything is there and no link leads nowhere."""
+    """Build all pages, and return 0 if nothing is missing and no link is broken."""
     shutil.rmtree(PAGES, ignore_errors=True)
     (PAGES / "api").mkdir(parents=True)
     for page in [*sorted(DOCS.glob("*.md")), *PROJECT]:
@@ -63,7 +63,7 @@ def main(site: Path) -> int:
 
 
 def copy(page: Path, to: Path) -> None:
-    """Copy a page; files that it names and that are no pages come along, and are downloads."""
+    """Copy a page, and copy the files that it links to, other than pages, as downloads."""
 
     def moved(link: re.Match[str]) -> str:
         target = (page.parent / link[1]).resolve()
@@ -77,12 +77,12 @@ def copy(page: Path, to: Path) -> None:
         return f"]({beside.relative_to(PAGES)})"
 
     text = LINK.sub(moved, page.read_text())
-    text = re.sub(r"\n+^```$", "\n```", text, flags=re.MULTILINE)  # what ends an example for doctest
+    text = re.sub(r"\n+^```$", "\n```", text, flags=re.MULTILINE)  # only doctest needs this empty line
     to.write_text(re.sub(r"^<!-- figure: (\S+): (.+) -->$", figure, text, flags=re.MULTILINE))
 
 
 def figure(mark: re.Match[str]) -> str:
-    """Return the figure of that name and its caption, drawn for either background."""
+    """Return the named figure, for light and dark backgrounds, and its caption."""
     name, caption = mark.groups()
     images = (
         f"```{{image}} figures/{name}-{theme}.svg\n:alt: {caption}\n:class: only-{theme}\n```"
@@ -92,7 +92,7 @@ def figure(mark: re.Match[str]) -> str:
 
 
 def reference(name: str, modules: list[str]) -> str:
-    """Return a page of what the modules have, in the order of their sources."""
+    """Return a reference page for the modules, whose members are in the order of the source."""
     title = name if name == "cosgrad" else f"cosgrad.{name}"
     parts = [f"# {title}\n"]
     for module in modules:
@@ -105,7 +105,7 @@ def reference(name: str, modules: list[str]) -> str:
 
 
 def contents(part: str, pages: list[str]) -> str:
-    """Return a part of the table of contents: of the pages that there are."""
+    """Return one part of the table of contents, with the pages that exist."""
     there = [
         f"{SHORT[page]} <{page}>" if page in SHORT else page
         for page in pages

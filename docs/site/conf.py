@@ -1,4 +1,4 @@
-"""What Sphinx is told. `build.py` runs it."""
+"""The configuration of Sphinx. `build.py` runs Sphinx."""
 
 import os
 import re
@@ -16,7 +16,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import cosgrad
 
 logger = getLogger(__name__)
-BAR = '<mo stretchy="false" lspace="0" rspace="0">|</mo>'  # a norm's, and no relation
+BAR = '<mo stretchy="false" lspace="0" rspace="0">|</mo>'  # the bar of a norm, not of a relation
 
 project = "cosgrad"
 author = project_copyright = "the cosgrad authors"
@@ -25,7 +25,7 @@ release = version = cosgrad.__version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton"]
 exclude_patterns = ["files"]
 default_role = "code"
-nitpick_ignore_regex = [("py:.*", "(?!cosgrad).*")]  # other projects' types, which nothing here looks up
+nitpick_ignore_regex = [("py:.*", "(?!cosgrad).*")]  # the types of other projects, which have no page here
 
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
@@ -50,7 +50,7 @@ copybutton_prompt_is_regexp = True
 
 
 def mathml(translator, node):
-    """Write a formula as MathML, which browsers draw by themselves."""
+    """Write a formula as MathML, which browsers display without JavaScript."""
     try:
         formula = tex2mathml(node.astext(), as_block=node.tagname == "math_block")
         translator.body.append(re.sub(r"<mo[^>]*>\|</mo>", BAR, formula))
@@ -60,7 +60,7 @@ def mathml(translator, node):
 
 
 def escape(app, what, name, obj, options, lines):  # noqa: ARG001 (Sphinx's arguments)
-    """Keep |x| and x_ of the docstrings, which are prose, from meaning something to Sphinx."""
+    """Escape |x| and x_ in docstrings, because reStructuredText reads them as markup."""
     code = False
     for i, line in enumerate(lines):
         code = bool(line.strip()) and (code or line.lstrip().startswith(">>>"))
@@ -71,12 +71,12 @@ def escape(app, what, name, obj, options, lines):  # noqa: ARG001 (Sphinx's argu
 
 
 def shorten(app, what, name, obj, options, signature, returns):  # noqa: ARG001 (Sphinx's arguments)
-    """Call what NumPy makes arrays of by its name."""
+    """Replace the expanded annotation of `numpy.typing.ArrayLike` by its name."""
     return signature and signature.replace(stringify_annotation(ArrayLike, "smart"), "ArrayLike"), returns
 
 
 def setup(app):
-    """Tell Sphinx of all three."""
+    """Register the three functions above with Sphinx."""
     app.connect("autodoc-process-signature", shorten)
     app.add_html_math_renderer("mathml", (mathml, None), (mathml, None))
     app.connect("autodoc-process-docstring", escape, priority=100)

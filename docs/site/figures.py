@@ -1,4 +1,4 @@
-"""The figures of the numerics page: errors of float32, held against the oracle while the site is built."""
+"""The figures of the numerics page: errors of float32, measured when the site is built."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,7 +30,7 @@ ULP, RELATIVE = "worst error, ulp", "worst relative error"
 
 
 def draw(folder: Path) -> None:
-    """Write every figure, for either background."""
+    """Write every figure, for light and dark backgrounds."""
     folder.mkdir(parents=True)
     angles, scales = np.geomspace(1e-6, 3, PLACES), np.geomspace(1e-37, 1e37, PLACES)
     by_angle = [batch(angle, 1.0) for angle in angles]
@@ -42,29 +42,29 @@ def draw(folder: Path) -> None:
 
 
 def batch(angle: float, scale: float) -> inputs.Batch:
-    """Return rows at an angle, of that length."""
+    """Return pairs of rows with this angle between them. Both vectors of a pair have the length `scale`."""
     rng = np.random.default_rng(SEED)
     rows = inputs.at_angles(rng, LENGTH, *([value] * ROWS for value in (angle, scale, scale)))
     return inputs.batch(*rows, "float32", "figure", SEED).unit()
 
 
 def tensors(batch: inputs.Batch) -> list[torch.Tensor]:
-    """Return both operands."""
+    """Return x and y as tensors."""
     return [torch.tensor(t, dtype=torch.float32) for t in (batch.x, batch.y)]
 
 
 def similarity(batch: inputs.Batch) -> dict[str, float]:
-    """Return everybody's worst error of S, in ulp."""
+    """Return the largest error of S of each library, in ulp."""
     return {who: worst(f(*tensors(batch)), batch.similarities) for who, (f, _) in FUNCTIONS.items()}
 
 
 def distance(batch: inputs.Batch) -> dict[str, float]:
-    """Return everybody's worst error of D, in ulp."""
+    """Return the largest error of D of each library, in ulp."""
     return {who: worst(f(*tensors(batch)), batch.distances) for who, (_, f) in FUNCTIONS.items()}
 
 
 def gradient(batch: inputs.Batch) -> dict[str, float]:
-    """Return the worst length of the error of everybody's dS/dx, by the length of dS/dx."""
+    """Return the largest error of dS/dx of each library: its length, divided by the length of dS/dx."""
     true = np.array([float(t) for t in batch.gradients.true[0]]).reshape(batch.x.shape)
     found = {}
     for who, (function, _) in FUNCTIONS.items():
@@ -88,7 +88,7 @@ def plot(
     labels: tuple[str, str],
     rounding: float,
 ) -> None:
-    """Write a figure for either background."""
+    """Write a figure for light and dark backgrounds."""
     for theme, colours in THEMES.items():
         style = {"svg.hashsalt": name, "font.size": 11, "axes.spines.top": False, "axes.spines.right": False}
         with plt.rc_context({**style, **dict.fromkeys(INK, colours["ink"])}):

@@ -16,8 +16,8 @@ control flow on data, and no branch of a `where` that could turn a derivative in
 be differentiated again.
 
 A norm may exceed the largest number, or be so small that its inverse does. So no number here is a norm or its
-inverse: `Scaled.over` multiplies, divides by a number from 2 to 4, and multiplies again. There are no two
-divisions in a row, since XLA rewrites x / a / b as x / (a b), and that product may leave the range.
+inverse: `Scaled.over` multiplies, divides by a number from 2 to 4, and multiplies again. No two
+divisions follow each other, since XLA rewrites x / a / b as x / (a b), and that product may leave the range.
 """
 
 from typing import NamedTuple

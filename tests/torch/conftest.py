@@ -13,3 +13,9 @@ def torch_dtype(dtype_name: str) -> torch.dtype:
 @pytest.fixture(params=list(FUNCTIONS))
 def function(request: pytest.FixtureRequest):
     return FUNCTIONS[request.param]
+
+
+@pytest.fixture(autouse=True)
+def _seeded(seed: int) -> None:
+    """Seed PyTorch's generator: weights, and tensors without a generator of their own."""
+    torch.manual_seed(seed)

@@ -105,8 +105,8 @@ def test_modules_on_meta_and_of_fake_tensors_are_printed():
         modules = C.nn.ContrastiveLoss(learnable=True), C.nn.SigmoidContrastiveLoss(learnable=True)
     with FakeTensorMode():
         modules = *modules, C.nn.ContrastiveLoss(learnable=True)
-    assert ["<on meta>" in repr(m) for m in modules[:2]] == [True, True]
-    assert "<on cpu>" in repr(modules[2])
+    for module in modules:
+        assert "=?" in repr(module)
     assert "temperature=0.07" in repr(C.nn.ContrastiveLoss(learnable=True))
 
 

@@ -1,1 +1,1 @@
-"""Speed, memory and accuracy of the installed cosine similarities, by one protocol."""
+"""`cosgrad bench`: measures speed, memory and accuracy of installed cosine similarities by one protocol."""

@@ -1,4 +1,4 @@
-"""`cosgrad bench`, from options to exit code."""
+"""The command `cosgrad bench`: measures, prints the results and returns the exit code."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from cosgrad.report.figures import duration, size, times
 from cosgrad.report.machine import BUSY, machine, version
 
 SCHEMA = 1
-"""Of the JSON: grows when a name in it changes its meaning."""
+"""The version of the JSON format. It increases if a name changes its meaning."""
 
 
 class OptionsError(Exception):
-    """What the command line asks for cannot be done."""
+    """The options cannot be carried out."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """As on the command line."""
+    """The options of the command line."""
 
     rivals: str | None = None
     quick: bool = False
@@ -44,7 +44,7 @@ class Options:
 
 
 def run(options: Options) -> int:
-    """Measure, show, and return the exit code."""
+    """Measure, print the results and return the exit code."""
     console, complaints = consoles()
     try:
         libraries = chosen(options.rivals)
@@ -74,7 +74,7 @@ def run(options: Options) -> int:
 
 
 def chosen(names: str | None) -> list[Library]:
-    """Those that are named, with cosgrad's frontends for them; everyone by default.
+    """Return the named libraries and cosgrad's frontends for them. By default, return all libraries.
 
     Raises:
         OptionsError: A name is unknown.
@@ -121,7 +121,7 @@ def show(
     about: Mapping[str, Any],
     notes: Sequence[str],
 ) -> None:
-    """What the terminal shows."""
+    """Print the results to the terminal."""
     console.print(_table("Largest error, in ulp of float32", *worst_errors(entries, protocol), words=True))
     title = "Time; of the others, how many times as fast cosgrad is in the same framework"
     console.print(
@@ -170,7 +170,7 @@ def _table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]], *, wo
 
 
 def as_json(entries: Sequence[Entry], protocol: Protocol, about: Mapping[str, Any]) -> dict[str, Any]:
-    """Every figure."""
+    """Return all results for JSON."""
     return {
         "schema": SCHEMA,
         "machine": dict(about),

@@ -1,4 +1,4 @@
-"""What is measured, and what came of it."""
+"""The protocol of the benchmark, and the results of each library."""
 
 from __future__ import annotations
 
@@ -15,18 +15,19 @@ KINDS: tuple[Kind, ...] = ("forward", "loss")
 
 @dataclass(frozen=True)
 class Protocol:
-    """What is measured, and how often.
+    """The inputs of the benchmark, and the number of repetitions.
 
     Attributes:
-        angles: Radians between vectors of norms around 1.
+        angles: Angles in radians between vectors with norms around 1.
         scales: Norms of vectors at ordinary angles.
-        pairs: Pairs of vectors for every angle and every scale.
-        forward: Numbers of rows whose similarity is timed.
-        loss: Numbers of rows of the mean distance with both gradients.
-        length: Of every vector.
-        rounds: How often everyone has a turn, at most, and at least `fewest` times.
-        budget: Seconds after which a contest ends early.
-        seed: Of all inputs.
+        pairs: Number of pairs of vectors for every angle and every scale.
+        forward: Numbers of rows for which the similarity is timed.
+        loss: Numbers of rows for which the mean distance with both gradients is timed.
+        length: Length of every vector.
+        rounds: Largest number of rounds. Every library has one turn in a round.
+        fewest: Smallest number of rounds.
+        budget: Seconds after which a comparison ends early.
+        seed: Seed of all inputs.
     """
 
     angles: tuple[float, ...] = (
@@ -45,7 +46,7 @@ class Protocol:
 
     @classmethod
     def quick(cls, seed: int) -> Protocol:
-        """Fewer of everything: a first look."""
+        """Return a shorter protocol for a first look."""
         whole = cls()
         return cls(
             angles=whole.angles[::3] + whole.angles[-1:],
@@ -61,7 +62,7 @@ class Protocol:
 
 @dataclass
 class Figure:
-    """One library at one piece of work; the ratio is its time over that of cosgrad's frontend."""
+    """The result of one library for one task. `ratio` is its time divided by that of cosgrad's frontend."""
 
     seconds: float
     ratio: float | None = None
@@ -72,13 +73,13 @@ class Figure:
 
 @dataclass
 class Entry:
-    """What came of one library.
+    """The results of one library.
 
     Attributes:
-        status: "measured"; "missing" or "failed" where nothing could be, with the reason in `why`.
-        errors: By quantity and "angle" or "scale": the worst error in ulp at each point; inf is NaN, or Inf.
-        figures: By kind of work and number of rows.
-        failed: What could not be measured of a library that was, and why.
+        status: "measured", or, if nothing could be measured, "missing" or "failed". `why` has the reason.
+        errors: The worst error in ulp at each point, by quantity and "angle" or "scale". inf is NaN or Inf.
+        figures: Time and memory, by kind of work and number of rows.
+        failed: The parts that could not be measured, with the reasons.
     """
 
     name: str
@@ -93,7 +94,7 @@ class Entry:
     failed: dict[str, str] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON, which knows no Inf."""
+        """Return a dict for JSON. Inf becomes a string, because JSON does not have it."""
         d = asdict(self)
         d["errors"] = {
             quantity: {

@@ -1,4 +1,4 @@
-"""The protocol's steps: which inputs, and in which order."""
+"""The steps of the protocol: makes the inputs, and measures all libraries in the right order."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from cosgrad.verify.ulp import Numbers
 
 @dataclass(frozen=True)
 class Points:
-    """The pairs of vectors of one accuracy curve, `pairs` of them for every point."""
+    """The pairs of vectors of one accuracy curve, with `Protocol.pairs` of them for every point."""
 
     at: tuple[float, ...]
     x: Floats
@@ -33,13 +33,13 @@ class Points:
     true: dict[Quantity, Numbers]
 
     def worst(self, quantity: Quantity, values: Any) -> list[float]:
-        """The worst error at every point."""
+        """Return the worst error at every point."""
         worst = in_ulp(values, self.true[quantity]).reshape(len(self.at), -1).max(axis=1)
         return [float(ulp) for ulp in worst]
 
 
 def points(protocol: Protocol, against: str) -> Points:
-    """Random pairs at given angles, or at given norms."""
+    """Return random pairs with given angles or given norms."""
     at = getattr(protocol, against + "s")
     rng = generator(protocol.seed, "bench", against)
     count = len(at) * protocol.pairs
@@ -55,21 +55,21 @@ Tell = Callable[[str], None]
 
 
 def steps(protocol: Protocol, libraries: Sequence[Library]) -> int:
-    """How often `measure` tells where it stands."""
+    """Return how often `measure` reports its progress."""
     frontends = len({library.frontend for library in libraries})
     return len(libraries) + frontends * (len(protocol.forward) + len(protocol.loss))
 
 
 def measure(protocol: Protocol, libraries: Sequence[Library], tell: Tell) -> list[Entry]:
-    """Everything about everyone.
+    """Measure all libraries.
 
-    First everyone is imported, judged and warmed up, as many at a time as there are cores; then the libraries
-    of one framework after the other are timed in turn while nothing else runs.
+    First, all libraries are imported, tested for accuracy and warmed up, as many at a time as there are
+    cores. Then, one framework after the other, the libraries are timed in turn while nothing else runs.
 
     Args:
-        protocol: What is measured.
-        libraries: Who is measured; with each framework cosgrad's own frontend.
-        tell: Told of every step.
+        protocol: The inputs and the number of repetitions.
+        libraries: The libraries, with cosgrad's own frontend for each framework.
+        tell: Called with a description of every step.
     """
     curves = {against: points(protocol, against) for against in ("angle", "scale")}
     entries = {
@@ -100,14 +100,14 @@ def measure(protocol: Protocol, libraries: Sequence[Library], tell: Tell) -> lis
 
 
 def _afresh(names: Sequence[str], workers: dict[str, Worker]) -> None:
-    """New processes, without the pools that the similarities of many rows have left."""
+    """Start new processes, without the memory pools that the similarities of many rows have left."""
     for name in names:
         if name in workers:
             workers[name].close()
             workers[name] = Worker(name)
     for name in names:
         if name in workers:
-            with suppress(FailedError):  # it is told again when it is asked for work
+            with suppress(FailedError):  # the next request for work reports the error
                 workers[name].answer()
 
 
@@ -123,7 +123,7 @@ def _processes() -> Iterator[dict[str, Worker]]:
 
 @contextmanager
 def _pool(workers: dict[str, Worker]) -> Iterator[ThreadPoolExecutor]:
-    """Threads that wait for processes: after an interruption nobody waits any more."""
+    """Provide threads that wait for processes. After an interruption, kill the processes and stop waiting."""
     pool = ThreadPoolExecutor(cores())
     try:
         yield pool
@@ -137,7 +137,7 @@ def _pool(workers: dict[str, Worker]) -> Iterator[ThreadPoolExecutor]:
 
 
 def _first(protocol: Protocol, entry: Entry, curves: dict[str, Points], workers: dict[str, Worker]) -> None:
-    """Import the library, judge its values, let it compile its loss."""
+    """Import the library, measure its accuracy, and let it compile its loss."""
     worker = workers[entry.name] = Worker(entry.name)
     try:
         worker.answer()
@@ -155,7 +155,10 @@ def _first(protocol: Protocol, entry: Entry, curves: dict[str, Points], workers:
 
 
 def _ask(entry: Entry, what: str, worker: Worker, method: str, *arguments: Any) -> Any:
-    """The answer, or None where it failed, which is noted: nothing else of `what` is asked then."""
+    """Return the answer, or None if the request failed.
+
+    A failure is recorded, and later requests for the same `what` are skipped.
+    """
     if what not in entry.failed and worker.gone():
         entry.failed[what] = "not measured: its process was gone before"
     if what in entry.failed:
@@ -170,7 +173,7 @@ def _ask(entry: Entry, what: str, worker: Worker, method: str, *arguments: Any) 
 def _contest(
     protocol: Protocol, kind: Kind, rows: int, entries: dict[str, Entry], workers: Sequence[Worker]
 ) -> None:
-    """Time everyone in turn, then the peak of each."""
+    """Time all libraries in turn, then measure the peak memory of each."""
     inputs = (rows, protocol.length, protocol.seed)
     ready = [w for w in workers if _ask(entries[w.name], kind, w, "prepare", kind, *inputs)]
 

@@ -14,16 +14,16 @@ STATUS = Path("/proc/self/status")
 
 
 def _status(field: str) -> int:
-    """A field of /proc/self/status in bytes."""
+    """Return a field of /proc/self/status in bytes."""
     line = next(line for line in STATUS.read_text().splitlines() if line.startswith(field + ":"))
     return int(line.split()[1]) * 1024
 
 
 def reset_peak() -> int:
-    """Forget the peak so far; returns what is in use now.
+    """Reset the peak, and return the memory in use.
 
-    Linux keeps in `ru_maxrss` what the parent had in use when it started this process, and its own high-water
-    mark can be reset: it is what counts there. Elsewhere the peak so far stands in for what is in use.
+    On Linux, `ru_maxrss` includes the memory that the parent used when it started this process. So Linux's
+    own high-water mark is used instead, which can be reset. On other systems, the peak so far is returned.
     """
     if not STATUS.exists():
         return peak()
@@ -32,7 +32,7 @@ def reset_peak() -> int:
 
 
 def peak() -> int:
-    """The high-water mark of this process in bytes."""
+    """Return the high-water mark of this process in bytes."""
     if STATUS.exists():
         return _status("VmHWM")
     unit = 1 if sys.platform == "darwin" else 1024
@@ -40,18 +40,21 @@ def peak() -> int:
 
 
 def in_use() -> int:
-    """Bytes in use when the allocator has given back what it kept; elsewhere than on Linux the peak."""
+    """Return the bytes in use, after the allocator has returned its free memory.
+
+    On systems other than Linux, return the peak.
+    """
     gc.collect()
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc has it
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # only in glibc
     if trim is not None:
         trim(0)
     return _status("VmRSS") if STATUS.exists() else peak()
 
 
 def extra(work: Work) -> int:
-    """Bytes by which the peak of doing the work stands above what is in use before, its inputs included.
+    """Return the bytes by which the peak during the work exceeds the memory in use before it.
 
-    The work should have been done before: the first time compiles and warms up.
+    The inputs count as in use before. The work should have run once already, to compile and warm up.
     """
     in_use()
     before = reset_peak()

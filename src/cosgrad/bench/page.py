@@ -1,4 +1,4 @@
-"""The page of `cosgrad bench --html`."""
+"""The HTML page of `cosgrad bench --html`."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ SMALL = (1e5, "≤0.1 MB")
 def render(
     entries: Sequence[Entry], protocol: Protocol, about: Mapping[str, Any], notes: Sequence[str]
 ) -> str:
-    """The whole page.
+    """Return the whole page.
 
     Args:
-        entries: Everyone.
-        protocol: What was measured.
-        about: The machine's facts.
-        notes: What a reader must know before the figures, as that the machine was busy.
+        entries: The results of all libraries.
+        protocol: The inputs and the number of repetitions.
+        about: Facts about the machine.
+        notes: Warnings for the reader, for example that the machine was busy.
     """
     head, rows = at_a_glance(entries, protocol)
     found = [join((tag("b", word), _said(said))) for word, said in findings(entries, protocol)]
@@ -62,7 +62,7 @@ def render(
 
 
 def _said(sentence: str) -> Html:
-    """A sentence of several parts as a list."""
+    """Return a sentence of three or more parts as a list."""
     parts = sentence.removesuffix(".").split("; ")
     return bullets(parts) if len(parts) > 2 else Html(tag("span", sentence))
 
@@ -174,7 +174,7 @@ def _plots(
     *,
     below: bool = True,
 ) -> Html:
-    """One plot for each framework, cosgrad's frontend first."""
+    """Return one plot for each framework, with cosgrad's frontend first."""
     drawn = []
     for frontend, name in FRAMEWORKS.items():
         series = [Series(e.name, points) for e in entries if e.frontend == frontend and (points := curve(e))]

@@ -1,4 +1,4 @@
-"""What was found, in sentences: the best and the worst of everyone, also where a rival is better."""
+"""The results in sentences and tables: best and worst results, also where a competitor is better."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from cosgrad.bench.entries import KINDS, QUANTITIES, Entry, Figure, Protocol
 from cosgrad.report.figures import duration, size, times, ulps
 
 SLACK = 0.01
-"""In ulp: a rival's error is smaller when it is smaller by more than that."""
+"""In ulp. A competitor's error counts as smaller only if the difference exceeds this."""
 
 MEGABYTES = 16e6
-"""Bytes: smaller differences of peaks are compiled programs and pages."""
+"""In bytes. Smaller differences between peaks come from compiled programs and pages."""
 
 WORK = {"forward": "one similarity a row", "loss": "mean distance with both gradients"}
 
 
 @dataclass(frozen=True)
 class Worst:
-    """The largest error of a library, and where."""
+    """The largest error of a library, and the input with this error."""
 
     ulp: float
     where: str
 
     def __str__(self) -> str:
-        """As in a sentence."""
+        """Return the text for a sentence."""
         return f"{'NaN or Inf' if math.isinf(self.ulp) else f'{ulps(self.ulp)} ulp'} ({self.where})"
 
 
 def worst(entry: Entry, protocol: Protocol, *, finite: bool = False) -> Worst | None:
-    """The largest error over everything; with `finite` the largest that is a number."""
+    """Return the largest error of a library. With `finite`, return the largest finite error."""
     found = [
         Worst(ulp, f"{quantity}, {_place(against, at)}")
         for quantity, by in entry.errors.items()
@@ -43,7 +43,7 @@ def worst(entry: Entry, protocol: Protocol, *, finite: bool = False) -> Worst | 
 
 
 def infinite(entry: Entry) -> tuple[int, int]:
-    """At how many points it returns NaN or Inf, of how many."""
+    """Return the number of points with NaN or Inf, and the number of all points."""
     errors = [ulp for by in entry.errors.values() for curve in by.values() for ulp in curve]
     return sum(map(math.isinf, errors)), len(errors)
 
@@ -59,7 +59,7 @@ def _place(against: str, at: float) -> str:
 
 
 def findings(entries: Sequence[Entry], protocol: Protocol) -> list[tuple[str, str]]:
-    """A word and a sentence each: accuracy, speed, memory, and where another is better."""
+    """Return headings and sentences: accuracy, speed, memory, and where another library is better."""
     measured = [e for e in entries if e.status == "measured"]
     ours, rivals = [e for e in measured if e.ours], [e for e in measured if not e.ours]
     found = [
@@ -103,7 +103,7 @@ def _speed(rivals: Sequence[Entry]) -> str:
 
 
 def _largest(entries: Sequence[Entry], kind: str) -> tuple[int, list[float]]:
-    """The ratios at the largest number of rows."""
+    """Return the largest number of rows, and the ratios there."""
     rows = max((n for e in entries for n in e.figures.get(kind, {})), default=0)
     figures = [e.figures[kind][rows] for e in entries if rows in e.figures.get(kind, {})]
     return rows, [f.ratio for f in figures if f.ratio is not None]
@@ -131,7 +131,10 @@ def _span(peaks: Sequence[int]) -> str:
 
 
 def better(ours: Sequence[Entry], rivals: Sequence[Entry], protocol: Protocol) -> list[str]:
-    """Every rival that beats cosgrad's frontend of its framework somewhere, and the most by which it does."""
+    """Return where competitors are better than cosgrad's frontend of their framework.
+
+    Each sentence gives the largest advantage.
+    """
     own = {e.frontend: e for e in ours}
     said = []
     for rival in rivals:
@@ -178,7 +181,7 @@ def _peak(figure: Figure) -> int:
 
 
 def at_a_glance(entries: Sequence[Entry], protocol: Protocol) -> tuple[list[str], list[list[str]]]:
-    """A line per library: its largest error, how many times as fast cosgrad is, and its memory."""
+    """Return a line per library: its largest error, the relative speed of cosgrad, and its memory."""
     head = ["library", "largest error, ulp", "where", "NaN or Inf"]
     last: dict[str, int] = {}
     for kind in KINDS:
@@ -203,7 +206,7 @@ def _glance(entry: Entry, protocol: Protocol, last: dict[str, int]) -> list[str]
 
 
 def _errors(entry: Entry, protocol: Protocol) -> list[str]:
-    """The largest error that is a number, where, and how often it is none."""
+    """Return the largest finite error, its input, and how often the result is NaN or Inf."""
     most = worst(entry, protocol, finite=True)
     return [*(("", "") if most is None else (ulps(most.ulp), most.where)), _never(entry)]
 
@@ -211,7 +214,7 @@ def _errors(entry: Entry, protocol: Protocol) -> list[str]:
 def by_size(
     entries: Sequence[Entry], cell: Callable[[Entry, Figure], str]
 ) -> tuple[list[str], list[list[str]]]:
-    """A line per library, a column per kind of work and number of rows."""
+    """Return a line per library, with a column per kind of work and number of rows."""
     columns = [(k, n) for k in KINDS for n in sorted({n for e in entries for n in e.figures.get(k, {})})]
     rows = [
         [e.name, *(cell(e, f) if (f := e.figures.get(k, {}).get(n)) else "-" for k, n in columns)]
@@ -222,13 +225,13 @@ def by_size(
 
 
 def worst_errors(entries: Sequence[Entry], protocol: Protocol) -> tuple[list[str], list[list[str]]]:
-    """A line per library: its largest error that is a number, where, and how often it is none."""
+    """Return a line per library: its largest finite error, the input, and how often it is NaN or Inf."""
     rows = [[e.name, *_errors(e, protocol)] for e in entries if e.errors]
     return ["library", "largest error", "where", "NaN or Inf"], rows
 
 
 def troubles(entries: Sequence[Entry]) -> list[str]:
-    """Who is missing and what failed, each with the reason."""
+    """Return the missing libraries and the failed measurements, each with the reason."""
     absent = [e for e in entries if e.status == "missing" and e.version is None]
     said = [f"not installed: {', '.join(e.name for e in absent)}"] if absent else []
     said += [f"{e.name}: {e.why}" for e in entries if e.status != "measured" and e not in absent]

@@ -1,4 +1,4 @@
-"""Time in turn: A B C, A B C, …, so that a slow spell of the machine slows everyone."""
+"""Timing in turn: A B C, A B C, …, so that a slow period of the machine affects all libraries."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from contextlib import contextmanager
 from typing import Any
 
 Work = Callable[[], Any]
-"""Does one piece of work once."""
+"""A function that does one task once."""
 
 SHORTEST_SAMPLE = 0.02
-"""Seconds: what takes less is repeated until it takes this long, so that the clock's grain does not count."""
+"""In seconds. Shorter work is repeated until it takes this long, so the clock's resolution is negligible."""
 
 
 def sample(work: Work, count: int) -> float:
-    """Seconds that `work` takes once, from doing it `count` times."""
+    """Return the seconds of one call of `work`, as the mean of `count` calls."""
     start = time.perf_counter()
     for _ in range(count):
         work()
@@ -25,7 +25,7 @@ def sample(work: Work, count: int) -> float:
 
 
 def repeats(work: Work) -> int:
-    """How often `work` must be done for one sample to last `SHORTEST_SAMPLE`."""
+    """Return how often `work` must be called for one sample to last `SHORTEST_SAMPLE`."""
     count = 1
     while (seconds := sample(work, count) * count) < SHORTEST_SAMPLE:
         count = max(2 * count, int(count * SHORTEST_SAMPLE / max(seconds, 1e-9)))
@@ -34,7 +34,7 @@ def repeats(work: Work) -> int:
 
 @contextmanager
 def no_collection() -> Iterator[None]:
-    """Keep the garbage collector out of the samples."""
+    """Disable the garbage collector during the samples."""
     gc.collect()
     gc.disable()
     try:
@@ -50,13 +50,13 @@ def in_turn(
     fewest: int | None = None,
     budget: float = float("inf"),
 ) -> dict[str, list[float]]:
-    """What every sampler returned in every round.
+    """Return the result of every sampler in every round.
 
     Args:
-        samplers: Each returns the seconds that its way of doing the work took.
-        rounds: How many rounds.
-        fewest: After so many rounds it stops where `budget` is spent; all of `rounds` by default.
-        budget: Seconds.
+        samplers: Each does the work in its own way, and returns the seconds.
+        rounds: The largest number of rounds.
+        fewest: The smallest number of rounds. By default, it is `rounds`.
+        budget: Seconds after which no round starts, once `fewest` rounds are done.
 
     Example:
         >>> in_turn({"a": lambda: 0.1, "b": lambda: 0.2}, 2)
@@ -73,7 +73,7 @@ def in_turn(
 
 
 def time_in_turn(ways: Mapping[str, Work], rounds: int) -> dict[str, list[float]]:
-    """Seconds per way and round, all in this process; everyone warms up first."""
+    """Return the seconds of every way in every round. All run in this process and are warmed up first."""
     for work in ways.values():
         work()
     counts = {name: repeats(work) for name, work in ways.items()}
@@ -86,7 +86,7 @@ def time_in_turn(ways: Mapping[str, Work], rounds: int) -> dict[str, list[float]
 
 
 def fastest(ways: Mapping[str, Work], rounds: int = 3) -> tuple[str, Work]:
-    """The way with the best median, and its name: a rival enters with the best that it can do here."""
+    """Return the way with the best median, and its name. So a competitor is measured at its fastest here."""
     seconds = time_in_turn(ways, rounds)
     name = min(seconds, key=lambda way: statistics.median(seconds[way]))
     return name, ways[name]

@@ -1,4 +1,4 @@
-"""One library in a process of its own: its threads, its memory and its crashes stay there."""
+"""One library in its own process, so that its threads, memory and crashes do not affect others."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ from cosgrad.bench.timing import Work, repeats, sample
 from cosgrad.verify.adapters.base import RaisedError
 
 TIMEOUT = 180.0
-"""Seconds after which a call counts as hanging; a compiler's first call is the longest that is known."""
+"""Seconds after which a call counts as hanging. The longest known call is a compiler's first call."""
 
 ENVIRONMENT = {
     "TF_CPP_MIN_LOG_LEVEL": "3",
-    # Idle threads of GNU's OpenMP would spin for 15 ms, into the turn of whoever is next: these for 1 ms.
+    # Idle threads of GNU OpenMP spin for 15 ms by default, into the next library's turn. This makes it 1 ms.
     "GOMP_SPINCOUNT": "20000",
 }
 
 TILE = 2048
-"""Rows that are random; larger inputs repeat them, which no library can know."""
+"""The number of random rows. Larger inputs repeat them, and no library can use that."""
 
 KEPT = 16_000_000
-"""Bytes: what a library with a pool of memory has in use beyond that, since its first small piece of work, is
-the pool; what is less is programs that were compiled since."""
+"""In bytes. If the memory in use of a library with a memory pool has grown by more since its first small
+task, the growth is the pool. Smaller growth comes from programs that were compiled since."""
 
 Kind = Literal["forward", "loss"]
 
 
 class FailedError(Exception):
-    """The library is missing, raised, crashed or hangs, with the reason in one sentence."""
+    """The library is missing, raised, crashed or hangs. The message gives the reason in one sentence."""
 
     def __init__(self, why: str, *, missing: bool = False) -> None:
         super().__init__(why)
@@ -47,7 +47,7 @@ class FailedError(Exception):
 
 
 def inputs(rows: int, length: int, seed: int) -> tuple[Floats, Floats]:
-    """Two seeded normal arrays."""
+    """Return two seeded arrays of normally distributed numbers."""
     x, y = (np.resize(part, (rows, length)) for part in _tile(length, seed))
     return x, y
 
@@ -58,24 +58,24 @@ def _tile(length: int, seed: int) -> Floats:
 
 
 class Library:
-    """What runs in the process: the library, and the piece of work at hand."""
+    """The library in the process, and its current task."""
 
     def __init__(self, name: str) -> None:
         self.functions = LIBRARIES[name].build()
         self.pool = LIBRARIES[name].pool
         gc.collect()
-        gc.freeze()  # what the import has made stays: later collections need not look at it
+        gc.freeze()  # objects of the import stay alive, so later collections can skip them
         self.work: Work = lambda: None
         self.count = 1
         self.given = 0
         self.base: int | None = None
 
     def values(self, quantity: Any, x: Floats, y: Floats) -> Any:
-        """See `Functions.values`."""
+        """Return S or D of the rows. See `Functions.values`."""
         return self.functions.values(quantity, x, y)
 
     def prepare(self, kind: Kind, rows: int, length: int, seed: int) -> bool:
-        """Make the inputs and warm up; False where the library has no such thing."""
+        """Make the inputs and warm up. Return False if the library lacks this kind of work."""
         self.work = lambda: None
         gc.collect()
         make = self.functions.forward if kind == "forward" else self.functions.backward
@@ -92,18 +92,18 @@ class Library:
         return True
 
     def sample(self) -> float:
-        """Seconds that the work takes."""
+        """Return the seconds that the work takes."""
         return sample(self.work, self.count)
 
     def peak(self) -> int:
-        """Bytes that the work takes beside its inputs, with what the library keeps for the next time."""
+        """Return the bytes that the work takes beside its inputs, including memory that the library keeps."""
         gc.enable()
         kept = memory.in_use() - (self.base or 0) - self.given
         return memory.extra(self.work) + (kept if self.pool and kept > KEPT else 0)
 
 
 def serve(name: str, connection: Connection) -> None:
-    """Answer until the parent is gone."""
+    """Answer requests until the parent is gone."""
     library: Library | None = None
     try:
         while True:
@@ -112,44 +112,44 @@ def serve(name: str, connection: Connection) -> None:
                 if library is None:
                     library = Library(name)
                 connection.send((True, getattr(library, method)(*arguments) if method else None))
-            except Exception as error:  # whatever a library raises is a line of the report
+            except Exception as error:  # a library may raise any exception
                 connection.send((False, (str(RaisedError(error)), isinstance(error, ImportError))))
     except (EOFError, OSError):
-        # threads and exit handlers of a library have no say in how this ends
+        # Exit without the library's exit handlers, and without waiting for its threads.
         os._exit(0)
 
 
 class Worker:
-    """The parent's end; the library is being imported when it has been made."""
+    """The parent's end of the connection. Its constructor starts the import of the library."""
 
     def __init__(self, name: str, timeout: float = TIMEOUT) -> None:
         self.name, self.timeout = name, timeout
         self.connection, other = Pipe()
         self.process = subprocess.Popen(
-            # -P: a file of the user's that is called like one of our imports must not be found in place of it
+            # -P: a user's file with the same name as one of our imports must not be imported instead of it.
             [sys.executable, "-P", "-W", "ignore", "-m", "cosgrad.bench.worker", name, str(other.fileno())],
             pass_fds=(other.fileno(),),
             env=ENVIRONMENT | os.environ,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            start_new_session=True,  # Ctrl-C is the parent's to handle
+            start_new_session=True,  # only the parent handles Ctrl-C
         )
         other.close()
         self.tell("")
 
     def tell(self, method: str, *arguments: Any) -> None:
-        """Ask without waiting; `answer` must follow."""
+        """Send a request without waiting. `answer` must follow."""
         try:
             self.connection.send((method, arguments))
         except OSError as error:
             raise FailedError(self._end()) from error
 
     def answer(self) -> Any:
-        """What it answered.
+        """Return the answer to the last request.
 
         Raises:
-            FailedError: It raised, or it is gone.
+            FailedError: The library raised, or its process hangs or is gone.
         """
         try:
             if not self.connection.poll(self.timeout):
@@ -163,7 +163,7 @@ class Worker:
         return answer
 
     def ask(self, method: str, *arguments: Any) -> Any:
-        """`tell`, then `answer`."""
+        """Call `tell`, then `answer`."""
         self.tell(method, *arguments)
         return self.answer()
 
@@ -174,17 +174,17 @@ class Worker:
         return f"it ended its process (exit {code})"
 
     def gone(self) -> bool:
-        """Whether nothing can be asked any more."""
+        """Return whether the process has ended."""
         return self.process.poll() is not None
 
     def kill(self) -> None:
-        """End the process and what it has started, whatever they do."""
+        """Kill the process and the processes that it has started."""
         if self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
     def close(self) -> None:
-        """Leave nothing behind."""
+        """Kill the process and close the connection."""
         self.kill()
         self.connection.close()
 

@@ -60,7 +60,7 @@ def cosine_distance(
             raise ValueError(f"{name}=None must be a tensor")
     with tf.name_scope(scope or "cosine_distance_loss"):
         x, y = _real("labels", labels), _real("predictions", predictions)
-        weights = _real("weights", weights)
+        weights = weights if weights is None else _real("weights", weights)  # None is TensorFlow's error
         x.shape.assert_is_compatible_with(y.shape)
         losses = formulas.unit_distance(OPS, x, y, axis)
         return tf.compat.v1.losses.compute_weighted_loss(

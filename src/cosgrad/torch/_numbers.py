@@ -8,12 +8,19 @@ tensor, or an operator with a float argument, needs its value. Then each value n
 import torch
 from torch import Tensor
 
+from cosgrad.torch._rule import bound_for_onnx
+
 
 def as_tensor(number: float, like: Tensor) -> Tensor:
-    """Return the number as a tensor of rank 0, of the dtype and device of `like`."""
+    """Return the number as a tensor of rank 0, of the dtype and device of `like`.
+
+    PyTorch's exporter to ONNX rounds numbers in operations to float32, but not constant tensors.
+    """
+    if bound_for_onnx():
+        return like.new_tensor(number)
     if torch.compiler.is_compiling():
         return like.new_zeros(()) + number
-    return like.new_tensor(number)
+    return like.new_full((), number)  # `new_tensor` fails on a meta tensor under `torch.func`
 
 
 def in_graph(value: object) -> bool:

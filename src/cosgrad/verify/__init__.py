@@ -1,1 +1,1 @@
-"""Hold a cosine similarity, this package's or anybody's, against an oracle, and say what is wrong with it."""
+"""`cosgrad verify`: compares cosine similarity functions with an exact test oracle and explains errors."""

@@ -1,4 +1,4 @@
-"""A function under examination: what is true of it, and the standard that it is held to."""
+"""A function under test, with its true results and its tolerances."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ Explain = Callable[[Evidence], list[str]]
 
 @dataclass
 class Case:
-    """A function and its judge."""
+    """A function under test and the standard for its results."""
 
     f: Function
     exact: bool
-    """Held to the package's own promises; otherwise to what rounding of the textbook formula explains."""
+    """Whether the package's own bounds apply. Otherwise the bounds of the textbook formula apply."""
     dtypes: tuple[str, ...]
     """The dtypes in which a plain call works, the widest first."""
     seed: int = 0
@@ -34,36 +34,36 @@ class Case:
 
     @property
     def wide(self) -> tuple[str, ...]:
-        """float64 and float32, as far as the function takes them."""
+        """Those of float64 and float32 that the function takes."""
         return tuple(d for d in self.dtypes if d in ("float64", "float32"))
 
     @property
     def half(self) -> tuple[str, ...]:
-        """The half types."""
+        """Those of float16 and bfloat16 that the function takes."""
         return tuple(d for d in self.dtypes if d in ("float16", "bfloat16"))
 
     @property
     def checked(self) -> tuple[str, ...]:
-        """Those that most checks go through: half types are a stranger's own affair."""
+        """The dtypes that most checks use. For a user's function, they exclude half types."""
         return self.dtypes if self.exact else self.wide
 
     @property
     def breach(self) -> Verdict:
-        """The verdict on what the package promises and the mathematics does not demand."""
+        """The verdict if a result breaks a promise of this package that the mathematics does not require."""
         return "fail" if self.exact else "hazard"
 
     def bound(self, standard: bounds.Standard, batch: Batch) -> bounds.Bound:
-        """The package's own standard, or the textbook's."""
+        """Return the bound of the package's own standard, or of the textbook formula."""
         return standard(batch.dtype, batch.n) if self.exact else bounds.textbook(batch.dtype, batch.n)
 
     def true_values(self, batch: Batch) -> Numbers:
-        """S or D."""
+        """Return the true S or D of every row."""
         return batch.similarities if self.f.sign > 0 else batch.distances
 
     def values(
         self, batch: Batch, got: Array, otherwise: Verdict = "fail", explain: Explain | None = None
     ) -> Finding:
-        """S or D against the oracle."""
+        """Compare S or D with the oracle."""
         return measure(
             batch,
             [got[:, None]],
@@ -83,7 +83,7 @@ class Case:
         otherwise: Verdict = "fail",
         explain: Explain | None = None,
     ) -> Finding:
-        """Both gradients, cotangent included, against the oracle."""
+        """Compare both gradients, cotangent included, with the oracle."""
         return measure(
             batch,
             got,
@@ -100,7 +100,10 @@ class Case:
     def summed_gradients(
         self, batch: Batch, shape: tuple[int, int], got: tuple[Array, Array]
     ) -> Iterator[Finding]:
-        """The gradients of (M, 1, D) against (N, D), where the rows of `batch` are all (M, N) pairs."""
+        """Compare the gradients of (M, 1, D) and (N, D) with the oracle.
+
+        The rows of `batch` are all M times N pairs.
+        """
         m, n = shape
         first_rows = (batch.rows([i * n for i in range(m)]), batch.rows(list(range(n))))
         for k, axis in enumerate((1, 0)):
@@ -123,7 +126,7 @@ class Case:
     def totals(
         self, batch: Batch, got: Array, otherwise: Verdict = "fail", standard: bounds.Standard | None = None
     ) -> Finding:
-        """The derivative along (u, v) against the oracle."""
+        """Compare the derivative along (u, v) with the oracle."""
         true, scale = batch.totals
         return measure(
             batch,
@@ -138,7 +141,7 @@ class Case:
         )
 
     def hessians(self, batch: Batch, got: tuple[Array, Array], otherwise: Verdict = "fail") -> Finding:
-        """The derivative of both gradients along (u, v) against the oracle."""
+        """Compare the derivative of both gradients along (u, v) with the oracle."""
         return measure(
             batch,
             got,

@@ -1,7 +1,7 @@
 """The process in which the checks run, so that a target may hang or crash.
 
-It writes one JSON object per line to its parent, which holds the other end of standard input: when that ends
-the parent is gone, and this process ends itself even where it hangs in a call.
+It writes one JSON object per line to its parent. The parent holds the other end of standard input. If that
+end closes, the parent is gone, and this process exits, even if a call hangs.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def _beat(emit: Callable[..., None]) -> Callable[[], None]:
 
 
 def main() -> None:
-    """Judge the subject named on standard input; write events to the file descriptor named as argument."""
+    """Test the subject given on standard input. Write events to the file descriptor given as argument."""
     request = json.loads(os.read(0, 65536))
     threading.Thread(target=_end_with_parent, daemon=True).start()
     out = os.fdopen(int(sys.argv[1]), "w", buffering=1)
@@ -56,7 +56,7 @@ def main() -> None:
         known = isinstance(error, TargetError | UnavailableError | RaisedError)
         emit("error", text=str(error) if known else f"verify itself failed\n{traceback.format_exc()}")
     out.close()
-    # a target's threads and exit handlers have no say in how this ends
+    # Exit without the target's exit handlers, and without waiting for its threads.
     os._exit(0)
 
 

@@ -1,4 +1,4 @@
-"""`cosgrad verify`, from options to exit code."""
+"""The command `cosgrad verify`: runs the checks, prints the results and returns the exit code."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from cosgrad.verify.supervisor import Report, supervise
 
 @dataclass(frozen=True)
 class Options:
-    """As on the command line."""
+    """The options of the command line."""
 
     target: str | None = None
     framework: str | None = None
@@ -36,7 +36,7 @@ class Options:
 
 
 def run(options: Options) -> int:
-    """Judge, show, and return the exit code."""
+    """Run the checks, print the results and return the exit code."""
     console, complaints = consoles()
     try:
         files.check(options.json, options.html)

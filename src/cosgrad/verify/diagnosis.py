@@ -1,4 +1,4 @@
-"""From wrong numbers to one sentence, by holding what came out against what known mistakes would give."""
+"""Explanations of wrong results: compares them with the results that known mistakes would give."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from cosgrad.verify.ulp import FORMATS, Array, round_to
 
 
 def frame(batch: Batch, sign: float) -> Frame:
-    """The rows of a batch as the hypotheses take them."""
+    """Return the rows of a batch in the form that the hypotheses take."""
     return Frame(batch.x, batch.y, batch.g, batch.u, batch.v, sign)
 
 
 class Evidence:
-    """What came out, what is true, and the error that counts as rounding: arrays of (rows, entries)."""
+    """The returned values, the true values and the allowed rounding errors, as arrays of (rows, entries)."""
 
     def __init__(
         self, got: Sequence[Array], true: Sequence[Array], allowed: Sequence[Array], dtype: str
@@ -28,7 +28,7 @@ class Evidence:
         self.error = self.misfit(self.true)
 
     def misfit(self, predicted: Sequence[Array]) -> Array:
-        """The largest departure from a prediction in each row, in units of the rounding allowed there."""
+        """Return each row's largest difference from a prediction, in units of the allowed rounding error."""
         u = FORMATS[self.dtype].unit
         worst = np.zeros(len(self.got[0]))
         with np.errstate(all="ignore"):
@@ -39,17 +39,17 @@ class Evidence:
         return worst
 
     def fits(self, predicted: Sequence[Array]) -> bool:
-        """Whether the prediction explains every row, but for rounding and a thousandth of the row's error."""
+        """Return whether the prediction explains every row, up to rounding and 1/1000 of the row's error."""
         misfit = self.misfit(predicted)
         return bool((misfit <= 4.0 + 1e-3 * self.error).all() and misfit.max() <= 0.25 * self.error.max())
 
     def all(self, candidates: Iterable[tuple[str, Sequence[Array]]]) -> list[str]:
-        """Every hypothesis that explains what came out."""
+        """Return the sentence of every hypothesis that explains the returned values."""
         with np.errstate(all="ignore"):
             return [sentence for sentence, predicted in candidates if self.fits(predicted)]
 
     def factor(self) -> float | None:
-        """The constant by which everything is too large, if there is one."""
+        """Return the constant factor by which all values are too large, or None."""
         got = np.concatenate([a.ravel() for a in self.got])
         true = np.concatenate([a.ravel() for a in self.true])
         allowed = np.concatenate([a.ravel() for a in self.allowed])
@@ -61,7 +61,7 @@ class Evidence:
         return c if self.fits([c * t for t in self.true]) else None
 
     def cast(self) -> str | None:
-        """The narrower dtype whose numbers these are."""
+        """Return the narrowest dtype that holds all returned values exactly, or None."""
         got = np.concatenate([a.ravel() for a in self.got])
         if len(np.unique(np.abs(got))) < 4:
             return None
@@ -73,7 +73,7 @@ class Evidence:
 
 
 def not_finite(got: Sequence[Array]) -> list[str]:
-    """NaN and Inf need no hypothesis."""
+    """Describe NaN and Inf, which need no hypothesis."""
     for kind, test in (("NaN", np.isnan), ("Inf", np.isinf)):
         bad = [test(a) for a in got]
         if any(b.any() for b in bad):
@@ -83,7 +83,7 @@ def not_finite(got: Sequence[Array]) -> list[str]:
 
 
 def _otherwise(e: Evidence, what: str) -> list[str]:
-    """What can be said where no hypothesis fits."""
+    """Describe the error if no hypothesis fits."""
     if (c := e.factor()) is not None:
         by = f"{c:.6g}" if abs(c - 1) > 1e-4 else f"1 {'+' if c > 1 else '-'} {abs(c - 1):.2g}"
         return [f"{what} is wrong by a constant factor of {by}"]
@@ -97,7 +97,7 @@ def _otherwise(e: Evidence, what: str) -> list[str]:
 
 
 def of_value(batch: Batch, sign: float, e: Evidence) -> list[str]:
-    """Why a similarity or distance is wrong: every sentence that fits, the likeliest first."""
+    """Explain a wrong similarity or distance. Return every sentence that fits, the most likely first."""
     if sentences := not_finite(e.got):
         return sentences
     f = frame(batch, sign)
@@ -117,7 +117,7 @@ def of_value(batch: Batch, sign: float, e: Evidence) -> list[str]:
     top = float(np.max(np.abs(e.got[0]), initial=0.0))
     if sign > 0 and top < 1 and e.fits([np.clip(e.true[0], -top, top)]):
         return [f"S is clamped to [-t, t] with t = {_nines(top)}"]
-    # a constant factor or offset would also look like an eps beside norms that are all alike: it goes first
+    # If all norms are similar, an eps looks like a constant factor or offset. So these are tested first.
     if e.factor() is None:
         offset = float(np.median(e.got[0] - e.true[0]))
         if e.fits([e.true[0] + offset]):
@@ -128,7 +128,7 @@ def of_value(batch: Batch, sign: float, e: Evidence) -> list[str]:
 
 
 def _killed(e: Evidence, S: Array) -> list[str]:
-    """A gradient that is right, but exactly zero beyond some |S|: the trace of a clamp."""
+    """Detect a clamp: the gradient is right, but exactly zero above some |S|."""
     dead = np.ones(len(S), dtype=bool)
     for a in e.got:
         dead &= (a == 0).all(axis=1)
@@ -146,7 +146,7 @@ def _nines(level: float) -> str:
 
 
 def of_gradient(batch: Batch, sign: float, e: Evidence) -> list[str]:
-    """Why both gradients together are wrong."""
+    """Explain wrong gradients, both together."""
     f = frame(batch, sign)
     return (
         not_finite(e.got)
@@ -157,14 +157,14 @@ def of_gradient(batch: Batch, sign: float, e: Evidence) -> list[str]:
 
 
 def of_total(batch: Batch, sign: float, e: Evidence) -> list[str]:
-    """Why the derivative along a direction is wrong."""
+    """Explain a wrong derivative along a direction."""
     f = frame(batch, sign)
     candidates = ((sentence, [predict(f)]) for sentence, predict in TOTALS)
     return not_finite(e.got) or e.all(candidates) or _otherwise(e, "the derivative")
 
 
 def of_hessian(batch: Batch, sign: float, e: Evidence) -> list[str]:
-    """Why the second derivative is wrong."""
+    """Explain a wrong second derivative."""
     f = frame(batch, sign)
     candidates = ((sentence, predict(f)) for sentence, predict in HESSIANS)
     return not_finite(e.got) or e.all(candidates) or _otherwise(e, "the second derivative")

@@ -1,7 +1,7 @@
-"""Derivatives by finite differences of the definition, in 200 digits: they know no closed form.
+"""Derivatives by finite differences of the definition, in 200 digits. No closed form is used.
 
-With a central step h the error is of order h^2; with h = 1e-40 and 200 digits, first derivatives are right to
-about 80 digits and second ones too. Steps are relative to the norms, so that any scale will do.
+With a central step h, the error is of order h^2. With h = 1e-40 and 200 digits, first and second derivatives
+are right to about 80 digits. Steps are relative to the norms, so the vectors may have any scale.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ Numbers = Sequence[Real]
 
 
 def numbers(values: Sequence[float]) -> list[Real]:
-    """Floats, exactly, in the precision of this module."""
+    """Convert floats exactly to the precision of this module."""
     return [mp.mpf(float(v)) for v in values]
 
 
 def definition(x: Numbers, y: Numbers, eps: float = 0.0) -> Real:
-    """<x, y> / (max(|x|, eps) max(|y|, eps)), term by term."""
+    """Compute <x, y> / (max(|x|, eps) max(|y|, eps)), term by term."""
     d = mp.fsum(a * b for a, b in zip(x, y, strict=True))
     norm_x = mp.sqrt(mp.fsum(a * a for a in x))
     norm_y = mp.sqrt(mp.fsum(b * b for b in y))
@@ -44,7 +44,7 @@ def _move(x: Numbers, h: Real, u: Numbers) -> list[Real]:
 def directional(
     x: Sequence[float], y: Sequence[float], u: Sequence[float], v: Sequence[float], eps: float = 0.0
 ) -> Real:
-    """dS(x, y).(u, v), one argument at a time."""
+    """Compute dS(x, y).(u, v), one argument at a time."""
     x, y, u, v = numbers(x), numbers(y), numbers(u), numbers(v)
     h, k = _step(x, u), _step(y, v)
     along_x = definition(_move(x, h, u), y, eps) - definition(_move(x, -h, u), y, eps)
@@ -53,7 +53,7 @@ def directional(
 
 
 def gradient(x: Sequence[float], y: Sequence[float], eps: float = 0.0) -> tuple[list[Real], list[Real]]:
-    """dS/dx and dS/dy, one component at a time."""
+    """Compute dS/dx and dS/dy, one component at a time."""
     zero = [0.0] * len(x)
     units = [[float(i == j) for j in range(len(x))] for i in range(len(x))]
     return (
@@ -65,7 +65,7 @@ def gradient(x: Sequence[float], y: Sequence[float], eps: float = 0.0) -> tuple[
 def hessian_product(
     x: Sequence[float], y: Sequence[float], u: Sequence[float], v: Sequence[float], eps: float = 0.0
 ) -> tuple[list[Real], list[Real]]:
-    """The derivative of both gradients along (u, v), by mixed second differences."""
+    """Compute the derivative of both gradients along (u, v) by mixed second differences."""
     xs, ys, us, vs = numbers(x), numbers(y), numbers(u), numbers(v)
     n = len(xs)
     size = min(max(abs(a) for a in xs), max(abs(a) for a in ys))

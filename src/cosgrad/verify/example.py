@@ -1,4 +1,4 @@
-"""The derivation at one readable point and the loss on four vectors, beside differences of the definition."""
+"""A worked example: S, its derivatives and a loss, computed by a frontend and by finite differences."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ class Worked:
     loss: float
 
     def as_dict(self) -> dict[str, float | list[float]]:
-        """For the way between processes."""
+        """Return a dict that can be sent between processes."""
         return asdict(self)
 
 
 def by_frontend(framework: str) -> Worked:
-    """As the package computes them in float64."""
+    """Return the values that the package computes in float64."""
     f = adapters.frontend(framework, "similarity")
     x, y, u, v = (np.array([t]) for t in (X, Y, U, V))
     gx, gy = f.vjp(x, y, np.ones(1), "float64")
@@ -44,7 +44,7 @@ def by_frontend(framework: str) -> Worked:
 
 
 def by_differences() -> Worked:
-    """From the definition alone."""
+    """Return the values by finite differences of the definition."""
     gx, gy = differences.gradient(X, Y)
     rows = [
         (differences.numbers(a), differences.numbers(b)) for a, b in zip(LABELS, PREDICTIONS, strict=True)
@@ -60,6 +60,6 @@ def by_differences() -> Worked:
 
 
 def departures(worked: Worked, true: Worked) -> list[float]:
-    """The largest departure of each quantity."""
+    """Return the largest difference of each quantity."""
     pairs = zip(worked.as_dict().values(), true.as_dict().values(), strict=True)
     return [float(np.max(np.abs(np.subtract(a, b)))) for a, b in pairs]

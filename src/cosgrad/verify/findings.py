@@ -1,4 +1,4 @@
-"""What a check reports: verdicts, one finding per measurement, one row per check."""
+"""Results of the checks: verdicts, one finding per measurement, one row per check."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class Finding:
 
     verdict: Verdict
     ulp: float | None = None
-    """The worst error; for the package's own frontends, after the absolute allowance of the standard."""
+    """The worst error. For the package's own frontends, the allowance for cancellation is subtracted."""
     where: str = ""
-    """The input that caused it."""
+    """The input with this error."""
     why: str = ""
-    """One sentence, where the verdict is not a pass."""
+    """The reason in one sentence, if the verdict is not a pass."""
     quantity: str = ""
     dtype: str = ""
     also: tuple[str, ...] = ()
@@ -46,13 +46,13 @@ class Row:
     """The worst error by quantity and dtype."""
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON, which knows neither Inf nor NaN."""
+        """Return a dict for JSON. Inf and NaN become strings, because JSON has neither."""
         worst = {q: {dtype: _told(ulp) for dtype, ulp in by.items()} for q, by in self.worst.items()}
         return {**asdict(self), "ulp": _told(self.ulp), "worst": worst}
 
     @classmethod
     def from_dict(cls, d: dict[str, Any]) -> Row:
-        """Back again."""
+        """Make a row from the dict of `as_dict`."""
         worst = {q: {dtype: float(ulp) for dtype, ulp in by.items()} for q, by in d["worst"].items()}
         return cls(**{**d, "ulp": None if d["ulp"] is None else float(d["ulp"]), "worst": worst})
 
@@ -62,7 +62,10 @@ def _told(ulp: float | None) -> float | str | None:
 
 
 def summarize(subject: str, check: str, asks: str, findings: Iterable[Finding]) -> Row:
-    """The worst finding speaks for the check, with the explanation that fits most of its like."""
+    """Summarize the findings of a check in one row.
+
+    The row has the worst finding, and the explanation that fits most of the findings with the same verdict.
+    """
     row = Row(subject, check, asks)
     worst: Finding | None = None
     said: Counter[tuple[Verdict, str]] = Counter()
@@ -77,7 +80,7 @@ def summarize(subject: str, check: str, asks: str, findings: Iterable[Finding]) 
         row.verdict, row.ulp, row.where = worst.verdict, worst.ulp, worst.where
         same = {why: n for (verdict, why), n in said.items() if verdict == worst.verdict}
         explained = {why: n for why, n in same.items() if not why.endswith(UNEXPLAINED)}
-        # what fits one input in many by chance explains nothing
+        # An explanation that fits only a few of many inputs probably fits them by chance.
         if explained and 2 * sum(explained.values()) >= sum(same.values()):
             row.why = max(explained, key=explained.__getitem__)
         else:

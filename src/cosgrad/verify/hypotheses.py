@@ -1,8 +1,8 @@
 # ruff: noqa: ARG005 - the formulas of a table share one signature
-"""Mistakes that people make with the cosine, each as the formula that it comes down to.
+"""Common mistakes in the cosine similarity, each as the formula that it computes.
 
-A hypothesis predicts what a function with that mistake returns; `diagnosis` holds the predictions against
-what came out. The tables are ordered: the first that fits speaks.
+A hypothesis predicts the results of a function with that mistake. `diagnosis` compares the predictions with
+the returned values. The tables are ordered: the first hypothesis that fits is the one that is reported.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ class Frame:
 
     @cached_property
     def a(self) -> Array:
-        """|x|, as a column."""
+        """The norm |x|, as a column."""
         return np.asarray(np.linalg.norm(self.x, axis=1, keepdims=True))
 
     @cached_property
     def b(self) -> Array:
-        """|y|, as a column."""
+        """The norm |y|, as a column."""
         return np.asarray(np.linalg.norm(self.y, axis=1, keepdims=True))
 
     @cached_property
     def d(self) -> Array:
-        """<x, y>, as a column."""
+        """The product <x, y>, as a column."""
         return np.asarray(np.sum(self.x * self.y, axis=1, keepdims=True))
 
     @cached_property
@@ -52,18 +52,18 @@ class Frame:
 
     @cached_property
     def c(self) -> Array:
-        """The cotangent, signed as the quantity, as a column."""
+        """The cotangent times the sign of the quantity, as a column."""
         return self.sign * self.g[:, None]
 
     @cached_property
     def gradient(self) -> Pair:
-        """The true one."""
+        """The true gradients of x and y."""
         x, y, a, b, S, c = self.x, self.y, self.a, self.b, self.S, self.c
         return c * (y / (a * b) - S * x / a**2), c * (x / (a * b) - S * y / b**2)
 
     @cached_property
     def rates(self) -> tuple[Array, Array, Array]:
-        """<u, y> + <x, v>, <u, x>, <v, y>, as columns."""
+        """The products <u, y> + <x, v>, <u, x> and <v, y>, as columns."""
         x, y, u, v = self.x, self.y, self.u, self.v
 
         def dot(s: Array, t: Array) -> Array:
@@ -86,7 +86,7 @@ def _flat(x: Array) -> float:
     return float(np.linalg.norm(x))
 
 
-# Each predicts what stands where the similarity should; for a distance, 1 minus it is compared.
+# Each formula predicts the value that is returned as the similarity. A distance is compared with 1 minus it.
 SIMILARITIES: list[ValueMistake] = [
     ("it is always 0", lambda f: 0 * f.S),
     ("it is always 1", lambda f: 0 * f.S + 1),
@@ -142,7 +142,7 @@ def _head(f: Frame, k: int) -> Array:
     return _cosine(f.x[:, :m], f.y[:, :m])
 
 
-# Sentence, the floored denominator, for an eps of each power of ten.
+# Each entry: the sentence, and the denominator as a function of eps. `EPSILONS` are the values of eps.
 FLOORS: list[tuple[str, Callable[[Frame, float], Array]]] = [
     (
         "an eps of {eps:.0e} floors each norm, and ordinary vectors are shorter than that",
@@ -172,19 +172,19 @@ EPSILONS = tuple(10.0**-k for k in range(13))
 
 
 def floors() -> Iterator[ValueMistake]:
-    """Every eps that a library might have."""
+    """Yield every use of eps in `FLOORS` with every value in `EPSILONS`."""
     for e in EPSILONS:
         for sentence, denominator in FLOORS:
             yield sentence.format(eps=e), lambda f, e=e, by=denominator: f.d / by(f, e)  # type: ignore[misc]
 
 
 def _pair(of: Callable[[Frame, Array, Array, Array, Array], Array]) -> Callable[[Frame], Pair]:
-    """A formula for the gradient in its first argument, and its mirror image, times the cotangent."""
+    """Apply a formula for the gradient in x to (x, y) and (y, x). Multiply both by the cotangent."""
     return lambda f: (f.c * of(f, f.x, f.y, f.a, f.b), f.c * of(f, f.y, f.x, f.b, f.a))
 
 
 def _scaled(by: Callable[[Frame, Array, Array], Array]) -> Callable[[Frame], Pair]:
-    """The true gradient times something that depends on (its own norm, the other norm)."""
+    """Multiply both true gradients by a factor that depends on (its own norm, the other norm)."""
     return lambda f: (f.gradient[0] * by(f, f.a, f.b), f.gradient[1] * by(f, f.b, f.a))
 
 
@@ -300,15 +300,15 @@ TOTALS: list[ValueMistake] = [
 
 
 def _first(f: Frame) -> Pair:
-    """The gradients without the cotangent."""
+    """Return the gradients without the cotangent."""
     return f.gradient[0] / f.g[:, None], f.gradient[1] / f.g[:, None]
 
 
 def second(f: Frame, *, S: bool, norms: bool) -> Pair:
-    """The second derivative by reverse mode over the closed form of the gradient.
+    """Compute the second derivative by reverse mode over the closed form of the gradient.
 
-    What is differentiated is z = R/(|x||y|) - S (P/|x|^2 + Q/|y|^2) with R = <u,y> + <x,v>, P = <u,x>, Q =
-    <v,y>; where S or the norms were saved without a graph, z is differentiated as if they were constants.
+    It is the gradient of z = R/(|x||y|) - S (P/|x|^2 + Q/|y|^2) with R = <u,y> + <x,v>, P = <u,x> and
+    Q = <v,y>. If `S` or `norms` is false, S or the norms are constants, as if saved without a graph.
     """
     R, P, Q = f.rates
     x, y, a, b = f.x, f.y, f.a, f.b

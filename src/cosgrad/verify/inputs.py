@@ -1,8 +1,8 @@
-"""Seeded inputs: ordinary ones, on which everybody must be right, and hard ones, chosen to hurt.
+"""Seeded inputs: ordinary ones, for which every function must be right, and hard ones.
 
-Every batch is a function of (seed, family, n, dtype) alone, so what a report names can be made again:
-`inputs.ordinary(seed, n, dtype)` or `inputs.FAMILIES[family](seed, n, dtype)`. Numbers travel as float64 and
-are exact in the dtype that the batch is for.
+A batch depends only on (seed, family, n, dtype). So a batch in a report can be made again, with
+`inputs.ordinary(seed, n, dtype)` or `inputs.FAMILIES[family](seed, n, dtype)`. The numbers are stored as
+float64 and are exact in the dtype of the batch.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ NEAR = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7)
 
 @dataclass(frozen=True)
 class Truth:
-    """Numbers for x and for y, with the size of the terms that make them up."""
+    """True numbers for x and for y, with the size of their terms."""
 
     true: tuple[Numbers, Numbers]
     scale: tuple[Numbers, Numbers]
@@ -42,7 +42,7 @@ def _truth(true: list[Gradient], scale: list[Gradient]) -> Truth:
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Rows of x and y, with cotangents g and directions u, v to go with them."""
+    """Rows of x and y, with cotangents g and directions u and v."""
 
     x: Array
     y: Array
@@ -63,7 +63,7 @@ class Batch:
 
     @cached_property
     def pairs(self) -> list[Pair]:
-        """The oracle's view of every row."""
+        """The oracle's `Pair` of every row."""
         return [Pair(a, b) for a, b in zip(self.x, self.y, strict=True)]
 
     @cached_property
@@ -78,7 +78,7 @@ class Batch:
 
     @cached_property
     def gradients(self) -> Truth:
-        """The true gradients of S, cotangent included, all rows in a row."""
+        """The true gradients of S, cotangent included, flattened over all rows."""
         rows = list(zip(self.pairs, self.g.tolist(), strict=True))
         return _truth([p.gradient(g) for p, g in rows], [p.gradient_scale(g) for p, g in rows])
 
@@ -96,16 +96,19 @@ class Batch:
         return _truth([p.hessian_product(*r) for p, *r in rows], [p.hessian_scale(*r) for p, *r in rows])
 
     def rows(self, index: slice | Sequence[int]) -> Batch:
-        """Some of the rows."""
+        """Return some of the rows."""
         part = [a[index] for a in (self.x, self.y, self.g, self.u, self.v)]
         return replace(self, x=part[0], y=part[1], g=part[2], u=part[3], v=part[4])
 
     def unit(self) -> Batch:
-        """The same rows with cotangents of 1."""
+        """Return the same rows with cotangents of 1."""
         return replace(self, g=np.ones(len(self)))
 
     def describe(self, row: int) -> str:
-        """What a reader needs, with the seed, to make this row again, and to see why it is hard."""
+        """Return a text that identifies a row and shows why it is hard.
+
+        With the text and the seed, a reader can make the row again.
+        """
         pair = self.__dict__["pairs"][row] if "pairs" in self.__dict__ else Pair(self.x[row], self.y[row])
         name = f"{self.family} {self.dtype} n {self.n} row {row}"
         if not pair.finite or pair.null:
@@ -119,12 +122,12 @@ def _short(t: Real) -> str:
 
 
 def generator(seed: int, *key: object) -> np.random.Generator:
-    """A generator for this seed and purpose."""
+    """Return a random generator for this seed and purpose."""
     return np.random.default_rng([seed, *(zlib.crc32(repr(k).encode()) for k in key)])
 
 
 def batch(x: Array, y: Array, dtype: str, family: str, seed: int) -> Batch:
-    """Round to the dtype, and add cotangents (never 1) and directions of the size of the rows."""
+    """Round to the dtype. Add cotangents (never 1), and directions of the same size as the rows."""
     x, y = round_to(x, dtype), round_to(y, dtype)
     rng = generator(seed, family, x.shape, "cotangents")
     g = round_to(rng.choice([-1.0, 1.0], len(x)) * rng.uniform(0.5, 2.0, len(x)), dtype)
@@ -145,7 +148,7 @@ def at_angles(
     norm_x: Sequence[float],
     norm_y: Sequence[float],
 ) -> tuple[Array, Array]:
-    """Rows at the given angles and norms; a vector of length 1 knows only the angles 0 and pi."""
+    """Return rows with the given angles and norms. Vectors of length 1 have only the angles 0 and pi."""
     rows = len(angles)
     e = rng.standard_normal((rows, n))
     f = rng.standard_normal((rows, n))
@@ -162,7 +165,10 @@ def at_angles(
 
 @cache
 def ordinary(seed: int, n: int, dtype: str, rows: int = 9) -> Batch:
-    """Norms from 1e-4 to 1e4 (float16: 0.1 to 10, whose squares it can hold), angles from 1e-2 to 3.13."""
+    """Return rows with norms from 1e-4 to 1e4 and angles from 1e-2 to 3.13.
+
+    For float16, the norms are from 0.1 to 10, so that their squares are in its range.
+    """
     rng = generator(seed, "ordinary", n, dtype)
     top = 1.0 if FORMATS[dtype].emax == 15 else 4.0
     angles = rng.permutation(np.resize([*ANGLES, 0.5, 2.6], rows))
@@ -175,7 +181,7 @@ def ordinary(seed: int, n: int, dtype: str, rows: int = 9) -> Batch:
 
 @cache
 def near(seed: int, n: int, dtype: str) -> Batch:
-    """Angles from 1e-2 down to 1e-7, and as near to pi, at norms around 1."""
+    """Return rows with norms around 1 and angles from 1e-2 down to 1e-7, or as close to pi."""
     rng = generator(seed, "near parallel", n, dtype)
     angles = [*NEAR, *(math.pi - a for a in NEAR)]
     size = rng.uniform(0.5, 2.0, (2, len(angles))).tolist()
@@ -184,7 +190,7 @@ def near(seed: int, n: int, dtype: str) -> Batch:
 
 @cache
 def angles(seed: int, n: int, dtype: str) -> Batch:
-    """Angles from 3 to 0.1 at norms around 1."""
+    """Return rows with norms around 1 and angles from 3.13 to 1e-2."""
     rng = generator(seed, "angles", n, dtype)
     size = rng.uniform(0.5, 2.0, (2, len(ANGLES))).tolist()
     return batch(*at_angles(rng, n, ANGLES, *size), dtype, "angles", seed)
@@ -192,7 +198,7 @@ def angles(seed: int, n: int, dtype: str) -> Batch:
 
 @cache
 def extreme(seed: int, n: int, dtype: str) -> Batch:
-    """Norms at the ends of the dtype's range, in every combination."""
+    """Return rows with norms at the ends of the dtype's range, in every combination."""
     rng = generator(seed, "extreme scales", n, dtype)
     ends = {
         "float16": [(3e-7, 3e-7), (1e-5, 2e4), (2e4, 2e4), (2e4, 1e-5), (1e-3, 1e-3)],
@@ -206,7 +212,7 @@ def extreme(seed: int, n: int, dtype: str) -> Batch:
 
 @cache
 def subnormal(seed: int, n: int, dtype: str) -> Batch:
-    """Components that are small multiples of the smallest positive number."""
+    """Return rows whose components are small multiples of the smallest positive number."""
     rng = generator(seed, "subnormal", n, dtype)
     x, y = rng.integers(-9, 10, (2, 4, n)) * FORMATS[dtype].least
     x[:, 0] = y[:, -1] = FORMATS[dtype].least
@@ -216,7 +222,7 @@ def subnormal(seed: int, n: int, dtype: str) -> Batch:
 
 @cache
 def cancelling(seed: int, n: int, dtype: str) -> Batch:
-    """<x, y> is a sum of large alternating terms that leaves little or nothing."""
+    """Return rows whose <x, y> is a sum of large alternating terms with a small or zero result."""
     rng = generator(seed, "cancelling", n, dtype)
     pairs = rng.standard_normal((4, (n + 1) // 2)) * 10.0 ** rng.uniform(-2, 2, (4, (n + 1) // 2))
     x = np.repeat(pairs, 2, axis=1)[:, :n]
@@ -232,7 +238,7 @@ def cancelling(seed: int, n: int, dtype: str) -> Batch:
 
 @cache
 def wild(seed: int, n: int, dtype: str) -> Batch:
-    """Components of wildly different size."""
+    """Return rows with components of very different size."""
     rng = generator(seed, "wild", n, dtype)
     top = FORMATS[dtype].emax
     spread = [top // 2, top // 4, min(20, top // 2), top // 8]
@@ -243,7 +249,7 @@ def wild(seed: int, n: int, dtype: str) -> Batch:
 
 @cache
 def lattice(seed: int, n: int, dtype: str) -> Batch:
-    """Small integers, some sparse: ties, multiples, and vectors that are orthogonal or parallel exactly."""
+    """Return rows of small integers, some sparse: ties, multiples, exactly orthogonal or parallel vectors."""
     rng = generator(seed, "lattice", n, dtype)
     x, y = rng.integers(-3, 4, (2, 6, n)).astype(np.float64)
     x[1], y[1] = x[1] * (rng.random(n) < 0.2), y[1] * (rng.random(n) < 0.2)
@@ -268,9 +274,9 @@ FAMILIES: dict[str, Callable[[int, int, str], Batch]] = {
 
 
 def together(batches: Sequence[Batch]) -> tuple[Batch, Callable[[Array], list[Array]]]:
-    """Batches of one length and dtype as one, and what cuts a result for it into theirs.
+    """Join batches of one length and dtype. Return the joint batch, and a function that splits its results.
 
-    A compiler that makes a program for every shape then makes one for all of them.
+    A compiler that makes one program per shape then makes only one for all batches.
     """
     columns = ([getattr(b, name) for b in batches] for name in ("x", "y", "g", "u", "v"))
     x, y, g, u, v = map(np.concatenate, columns)
@@ -280,12 +286,12 @@ def together(batches: Sequence[Batch]) -> tuple[Batch, Callable[[Array], list[Ar
 
 
 def hard(seed: int, n: int, dtype: str) -> list[Batch]:
-    """Every family."""
+    """Return one batch of every family."""
     return [make(seed, n, dtype) for make in FAMILIES.values()]
 
 
 @cache
 def long(seed: int, n: int, dtype: str) -> Batch:
-    """Two long rows, one of them near parallel: the slower tier."""
+    """Return two long rows, one of them nearly parallel, for thorough runs."""
     rng = generator(seed, "long", n, dtype)
     return batch(*at_angles(rng, n, [1.0, 1e-5], [1.0, 3.0], [2.0, 1.0]), dtype, "long", seed)

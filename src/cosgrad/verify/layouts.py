@@ -1,7 +1,7 @@
-"""Ways in which an array lies in memory, once for every framework: a buffer, a shape, strides, an offset.
+"""Memory layouts of arrays, the same for every framework: a buffer, a shape, strides and an offset.
 
-What lies between the elements is ordinary numbers, so that reading past the strides gives a plausible, wrong
-result.
+The memory between the elements holds ordinary numbers. So a function that ignores the strides returns a
+plausible but wrong result.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ NAMES = ("transposed", "every other", "offset", "backwards", "broadcast")
 
 @dataclass(frozen=True)
 class Layout:
-    """Strides and offset count elements."""
+    """An array in memory. Strides and offset are in elements."""
 
     name: str
     buffer: Array
@@ -26,11 +26,11 @@ class Layout:
     offset: int
 
     def view(self) -> Array:
-        """The array itself, as NumPy sees it."""
+        """Return the array as a NumPy view."""
         return _view(self.buffer, self.shape, self.strides, self.offset)
 
     def misread(self) -> Array:
-        """What a function sees that takes the memory for contiguous."""
+        """Return the values that a function reads if it treats the memory as contiguous."""
         strides = tuple(int(np.prod(self.shape[i + 1 :])) for i in range(len(self.shape)))
         return _view(np.resize(self.buffer, 4 * self.buffer.size), self.shape, strides, max(self.offset, 0))
 
@@ -42,7 +42,7 @@ def _view(buffer: Array, shape: tuple[int, ...], strides: tuple[int, ...], offse
 
 
 def lay(a: Array, name: str, dtype: str) -> Layout:
-    """Lay the values of a matrix out in one of `NAMES`; "broadcast" repeats its first row with stride 0."""
+    """Store a matrix in one of the layouts `NAMES`. "broadcast" repeats its first row with stride 0."""
     rows, n = a.shape
     fill = round_to(np.random.default_rng(a.size).standard_normal(2 * a.size + 7) * 0.5, dtype)
     scale = float(np.max(np.abs(a), initial=0.0)) or 1.0

@@ -1,4 +1,4 @@
-"""One measurement: returned numbers against true ones, and a sentence where they are too far apart."""
+"""One measurement: compares returned numbers with true ones, and explains errors beyond the bound."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ def measure(
     explain: Callable[[Evidence], list[str]],
     raw: bool,
 ) -> Finding:
-    """Measure arrays of (rows, entries) against the truth.
+    """Compare arrays of (rows, entries) with the true numbers.
 
     Args:
         batch: The input, for the report.
-        got: What was returned.
-        true: What should have been, up to the sign; flat.
+        got: The returned arrays.
+        true: The true numbers, flattened, up to the sign.
         scale: The natural size of the terms of each number.
-        bound: The error that is allowed.
-        sign: -1 where minus what is true should have been returned.
-        quantity: What the numbers are, for the table of errors.
-        otherwise: The verdict where the bound does not hold.
-        explain: The diagnosis: every sentence that fits.
-        raw: Report the whole error; otherwise what exceeds the allowance for cancellation.
+        bound: The allowed error.
+        sign: -1 if the negative of `true` should have been returned, else 1.
+        quantity: The name of the quantity in the table of errors.
+        otherwise: The verdict if the bound does not hold.
+        explain: The diagnosis. It returns every sentence that fits.
+        raw: Whether to report the whole error. Otherwise the allowance for cancellation is subtracted.
     """
     if not sum(g.size for g in got):
         return Finding("pass")
@@ -49,7 +49,7 @@ def measure(
     slack = bound.allowed(sizes) - bound.ulp
     with np.errstate(invalid="ignore"):
         excess = np.where(np.isnan(ulp - slack), ulp, np.maximum(ulp - slack, 0.0))
-    # a raw error counts in ulp of the true number, or of the terms that cancel in it where those are larger
+    # A raw error is in ulp of the true number, or of its cancelling terms if those are larger.
     shown = ulp / np.maximum(1.0, sizes * 2 * FORMATS[batch.dtype].unit) if raw else excess
     failed = bool(np.any(excess > bound.ulp))
     at = int(np.argmax(excess if failed else shown))

@@ -1,8 +1,8 @@
-"""The oracle: cosine similarity and its derivatives from the definition, in exact sums and 77 digits.
+"""Test oracle: cosine similarity and its derivatives from the definition, in exact sums and 77 digits.
 
-A float is a rational number, so <x, x>, <y, y> and <x, y> are exact fractions here, and so is every
-cancelling numerator below. What is rounded, to 256 bits and once, is a square root and the product with it.
-Nothing is shared with the package: this is what it is measured against.
+A float is a rational number, so <x, x>, <y, y> and <x, y> are exact fractions here. Numerators whose terms
+cancel are exact fractions too. Only square roots and products with them are rounded, once, to 256 bits. The
+oracle shares no code with the functions that it tests.
 """
 
 from __future__ import annotations
@@ -44,21 +44,21 @@ Gradient = tuple[list[Real], list[Real]]
 
 
 def real(r: Fraction | float) -> Real:
-    """An exact number in the oracle's precision."""
+    """Convert an exact number to the oracle's precision."""
     if isinstance(r, Fraction):
         return mp.mpf(r.numerator) / r.denominator
     return mp.mpf(r)
 
 
 def _rational(t: Real) -> Fraction:
-    """A positive number to 53 bits."""
+    """Round a positive number to a fraction of 53 bits."""
     mantissa, exponent = mp.frexp(t)
     power: Fraction = Fraction(2) ** int(exponent)
     return Fraction(float(mantissa)) * power
 
 
 class Vector:
-    """A vector of floats as integers with one common power of two."""
+    """A vector of floats, stored as integers with one common power of two."""
 
     def __init__(self, values: ArrayLike) -> None:
         v = np.asarray(values, dtype=np.float64)
@@ -84,7 +84,7 @@ class Vector:
 
 
 def combine(terms: Sequence[tuple[Fraction, Vector]], factor: Real, *, absolute: bool = False) -> list[Real]:
-    """`factor` times the exact linear combination, or times the sum of the terms' absolute values."""
+    """Return `factor` times the exact linear combination, or times the sum of the terms' absolute values."""
     scales = [c * v.scale for c, v in terms]
     common = math.lcm(*(s.denominator for s in scales))
     weights = [s.numerator * (common // s.denominator) for s in scales]
@@ -97,12 +97,12 @@ def combine(terms: Sequence[tuple[Fraction, Vector]], factor: Real, *, absolute:
 
 
 class Pair:
-    """Two vectors and everything true about them.
+    """Two vectors, with their true similarity, distance and derivatives.
 
     Args:
-        x: A vector of floats; any dtype that embeds in float64.
+        x: A vector of floats, of any dtype whose numbers are exact in float64.
         y: A vector of the same length.
-        eps: The floor of each norm. With eps = 0 a zero vector gives S = 0, D = 1 and gradients 0.
+        eps: The lower bound of each norm. With eps = 0, a zero vector gives S = 0, D = 1 and zero gradients.
     """
 
     def __init__(self, x: ArrayLike | Vector, y: ArrayLike | Vector, eps: float = 0.0) -> None:
@@ -118,29 +118,29 @@ class Pair:
 
     @cached_property
     def ab(self) -> Real:
-        """max(|x|, eps) max(|y|, eps)."""
+        """The denominator max(|x|, eps) max(|y|, eps)."""
         return mp.sqrt(real(self.aa * self.bb))
 
     @property
     def norm_x(self) -> Real:
-        """|x|."""
+        """The norm |x|."""
         return mp.sqrt(real(self.p))
 
     @property
     def norm_y(self) -> Real:
-        """|y|."""
+        """The norm |y|."""
         return mp.sqrt(real(self.q))
 
     @cached_property
     def similarity(self) -> Real:
-        """S."""
+        """The similarity S."""
         if not self.finite:
             return mp.nan
         return mp.mpf(0) if self.null else real(self.d) / self.ab
 
     @cached_property
     def distance(self) -> Real:
-        """D = 1 - S; the numerator a^2 b^2 - d^2 is exact, so that nothing cancels."""
+        """The distance D = 1 - S. Its numerator a^2 b^2 - d^2 is exact, so no digits cancel."""
         if not self.finite:
             return mp.nan
         if self.null or self.d <= 0:
@@ -153,7 +153,7 @@ class Pair:
         return 2 * mp.asin(mp.sqrt(self.distance / 2))
 
     def gradient(self, g: float = 1.0) -> Gradient:
-        """(g dS/dx, g dS/dy); a floored norm is a constant."""
+        """Return (g dS/dx, g dS/dy). A norm below eps counts as a constant."""
         if not (self.finite and math.isfinite(g)):
             return [mp.nan] * len(self.x), [mp.nan] * len(self.y)
         if self.null:
@@ -166,7 +166,10 @@ class Pair:
         return gx, gy
 
     def gradient_scale(self, g: float = 1.0) -> Gradient:
-        """|g| (|y_i| / (|x||y|) + |x_i| / |x|^2) and its mirror image: the size of the gradient's terms."""
+        """Return the size of the gradient's terms.
+
+        For x, it is |g| (|y_i| / (|x||y|) + |x_i| / |x|^2). For y, x and y are exchanged.
+        """
         if self.null or not (self.finite and math.isfinite(g)):
             return [mp.mpf(0)] * len(self.x), [mp.mpf(0)] * len(self.y)
         k, one = abs(real(Fraction(g))), mp.mpf(1)
@@ -178,13 +181,13 @@ class Pair:
         )
 
     def _rates(self, u: Vector, v: Vector) -> tuple[Fraction, Fraction, Fraction]:
-        """Along (u, v): the derivative of d, and those of log a and log b."""
+        """Return the derivatives of d, log a and log b along (u, v)."""
         lam = (u @ self.x) / self.p if self.x_live else Fraction(0)
         mu = (v @ self.y) / self.q if self.y_live else Fraction(0)
         return u @ self.y + self.x @ v, lam, mu
 
     def total_derivative(self, u: ArrayLike, v: ArrayLike) -> Real:
-        """dS(x, y).(u, v)."""
+        """Return the total derivative dS(x, y).(u, v)."""
         du, dv = Vector(u), Vector(v)
         if not (self.finite and du.finite and dv.finite):
             return mp.nan
@@ -194,14 +197,14 @@ class Pair:
         return real(rate - self.d * (lam + mu)) / self.ab
 
     def direction_scale(self, u: ArrayLike, v: ArrayLike) -> Real:
-        """|u| / a + |v| / b: the size of the total derivative's terms."""
+        """Return |u| / a + |v| / b, the size of the total derivative's terms."""
         if self.null or not self.finite:
             return mp.mpf(0)
         du, dv = Vector(u), Vector(v)
         return mp.sqrt(real((du @ du) / self.aa)) + mp.sqrt(real((dv @ dv) / self.bb))
 
     def hessian_product(self, u: ArrayLike, v: ArrayLike, g: float = 1.0) -> Gradient:
-        """The derivative of (g dS/dx, g dS/dy) along (u, v)."""
+        """Return the derivative of (g dS/dx, g dS/dy) along (u, v)."""
         du, dv = Vector(u), Vector(v)
         if not (self.finite and du.finite and dv.finite and math.isfinite(g)):
             return [mp.nan] * len(self.x), [mp.nan] * len(self.y)
@@ -213,7 +216,7 @@ class Pair:
         def half(
             x: Vector, y: Vector, u: Vector, v: Vector, p: Fraction, lam: Fraction, live: bool
         ) -> list[Real]:
-            # g/(ab) (y - c x) with c = d/p, and log(ab) lam_muing at lam + mu
+            # The gradient is g/(ab) (y - c x) with c = d/p. The derivative of log(ab) is lam + mu.
             if not live:
                 return combine([(Fraction(1), v), (-lam_mu, y)], k)
             c = self.d / p
@@ -227,7 +230,7 @@ class Pair:
         )
 
     def hessian_scale(self, u: ArrayLike, v: ArrayLike, g: float = 1.0) -> Gradient:
-        """The size of the terms of the Hessian product, componentwise."""
+        """Return the size of the Hessian-vector product's terms, component by component."""
         if self.null or not self.finite:
             return [mp.mpf(0)] * len(self.x), [mp.mpf(0)] * len(self.y)
         du, dv, rate = Vector(u), Vector(v), 3 * self.direction_scale(u, v)
@@ -246,34 +249,34 @@ def _sizes(y: Vector, x: Vector, aa: Fraction) -> Gradient:
 
 
 def similarity(x: ArrayLike, y: ArrayLike, eps: float = 0.0) -> Real:
-    """S_eps(x, y)."""
+    """Return S_eps(x, y)."""
     return Pair(x, y, eps).similarity
 
 
 def distance(x: ArrayLike, y: ArrayLike, eps: float = 0.0) -> Real:
-    """D_eps(x, y) = 1 - S_eps(x, y)."""
+    """Return D_eps(x, y) = 1 - S_eps(x, y)."""
     return Pair(x, y, eps).distance
 
 
 def gradient(x: ArrayLike, y: ArrayLike, g: float = 1.0, eps: float = 0.0) -> Gradient:
-    """The gradients g dS/dx and g dS/dy."""
+    """Return the gradients g dS/dx and g dS/dy."""
     return Pair(x, y, eps).gradient(g)
 
 
 def total_derivative(x: ArrayLike, y: ArrayLike, u: ArrayLike, v: ArrayLike, eps: float = 0.0) -> Real:
-    """dS(x, y).(u, v)."""
+    """Return the total derivative dS(x, y).(u, v)."""
     return Pair(x, y, eps).total_derivative(u, v)
 
 
 def hessian_product(
     x: ArrayLike, y: ArrayLike, u: ArrayLike, v: ArrayLike, g: float = 1.0, eps: float = 0.0
 ) -> Gradient:
-    """The derivative of (g dS/dx, g dS/dy) along (u, v)."""
+    """Return the derivative of (g dS/dx, g dS/dy) along (u, v)."""
     return Pair(x, y, eps).hessian_product(u, v, g)
 
 
 def normalize(x: ArrayLike, eps: float = 0.0) -> list[Real]:
-    """The unit vector x / max(|x|, eps); 0 at zero."""
+    """Return x / max(|x|, eps), or zeros for a zero vector."""
     v = Vector(x)
     aa = max(v @ v, Fraction(eps) ** 2)
     if not v.finite:
@@ -282,7 +285,7 @@ def normalize(x: ArrayLike, eps: float = 0.0) -> list[Real]:
 
 
 def normalize_vjp(x: ArrayLike, g: ArrayLike, eps: float = 0.0) -> list[Real]:
-    """The derivative of `normalize` along g: (g - x <x, g>/p) / |x|, or g / eps where the norm is floored."""
+    """Return the VJP of `normalize` with g: (g - x <x, g>/p) / |x|, or g / eps if the norm is below eps."""
     v, w = Vector(x), Vector(g)
     p, floor = v @ v, Fraction(eps) ** 2
     if not (v.finite and w.finite):
@@ -295,7 +298,7 @@ def normalize_vjp(x: ArrayLike, g: ArrayLike, eps: float = 0.0) -> list[Real]:
 
 
 def normalize_vjp_scale(x: ArrayLike, g: ArrayLike) -> list[Real]:
-    """(|g_i| + |x_i| |g| / |x|) / |x|: the size of the terms of `normalize_vjp`."""
+    """Return (|g_i| + |x_i| |g| / |x|) / |x|, the size of the terms of `normalize_vjp`."""
     v, w = Vector(x), Vector(g)
     if not v @ v:
         return [mp.mpf(0)] * len(v)
@@ -305,13 +308,13 @@ def normalize_vjp_scale(x: ArrayLike, g: ArrayLike) -> list[Real]:
 
 
 def embedding_loss(x: ArrayLike, y: ArrayLike, target: int, margin: float = 0.0) -> Real:
-    """1 - S for a target of +1, max(0, S - margin) for -1."""
+    """Return 1 - S for a target of +1, or max(0, S - margin) for -1."""
     pair = Pair(x, y)
     return pair.distance if target == 1 else max(mp.mpf(0), pair.similarity - mp.mpf(margin))
 
 
 def reduce(losses: Sequence[Real], weights: Sequence[float] | None = None, reduction: str = "mean") -> Real:
-    """Reduce losses exactly; a weight of zero excludes its row, a zero denominator gives 0."""
+    """Reduce losses exactly. A weight of zero excludes its row. A zero denominator gives 0."""
     w = [mp.mpf(1)] * len(losses) if weights is None else [mp.mpf(a) for a in weights]
     total = mp.fsum(a * b for a, b in zip(w, losses, strict=True) if a != 0)
     over = {

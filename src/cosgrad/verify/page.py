@@ -1,4 +1,4 @@
-"""The page of `cosgrad verify --html`."""
+"""The HTML page of `cosgrad verify --html`."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ MEANING: dict[Verdict, str] = {
 
 
 def render(reports: Sequence[Report], strict: bool) -> str:
-    """The whole page: the verdict, what was found, every check, the machine.
+    """Return the whole page: the verdict, the findings, every check and the machine.
 
     Args:
-        reports: One for each frontend, or the one of the target.
+        reports: One report for each frontend, or one for the target.
         strict: Whether hazards count as fails.
     """
     good, tally = report.counted(reports, strict)
@@ -67,7 +67,7 @@ def _verdict(verdict: Verdict) -> Html:
 
 
 def _found(reports: Sequence[Report]) -> Html:
-    """Every fail, then every hazard, as a sentence."""
+    """List every fail, then every hazard, with one sentence each."""
     rows = [row for r in reports for row in r.rows]
     told = [row for v in ("fail", "hazard") for row in rows if row.verdict == v]
     if not told:

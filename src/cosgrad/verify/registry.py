@@ -1,4 +1,4 @@
-"""The checks: small named functions, each a line in the table."""
+"""The register of the checks. Each check is a small named function and has one line in the table."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class Check:
     asks: str
     run: Run
     quantity: str
-    """Asked of functions that return this; "" means either."""
+    """The check is for functions that return this quantity; "" means both."""
     audience: Audience
     raising: Verdict
-    """The verdict where the function raises."""
+    """The verdict if the function raises."""
 
 
 CHECKS: list[Check] = []
@@ -37,12 +37,12 @@ def check(
     """Register a check.
 
     Args:
-        name: Its line in the table.
-        asks: What it asks for, in a few words.
-        quantity: "similarity" or "distance" where it concerns only one.
-        audience: "frontends" where it concerns the package's own functions only.
-        raising: The verdict where the function raises: a fail for what everybody must be able to do, skipped
-            for what a function may do without.
+        name: The name in the table.
+        asks: The requirement in a few words.
+        quantity: "similarity" or "distance" if the check is for only one of them.
+        audience: "frontends" if the check is for the package's own functions only.
+        raising: The verdict if the function raises: "fail" if every function must support the call, "skipped"
+            if support is optional.
     """
 
     def register(run: Run) -> Run:
@@ -52,11 +52,11 @@ def check(
     return register
 
 
-# In the order of the table.
+# The modules of checks, in the order of the table.
 GROUPS = ("values", "edges", "gradients", "second", "memory", "types", "transforms", "frontends")
 
 
 def checks() -> list[Check]:
-    """All of them, in the order of the table."""
+    """Return all checks, in the order of the table."""
     modules = [import_module(f"cosgrad.verify.checks.{group}").__name__ for group in GROUPS]
     return sorted(CHECKS, key=lambda c: modules.index(c.run.__module__))

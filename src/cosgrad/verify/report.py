@@ -1,4 +1,4 @@
-"""What the terminal shows, and the same as JSON."""
+"""The report of `cosgrad verify` for the terminal and as JSON."""
 
 from __future__ import annotations
 
@@ -44,7 +44,10 @@ def _point(values: Sequence[float]) -> str:
 
 
 def worked_table(reports: Sequence[Report]) -> tuple[str, list[str], list[list[str]]]:
-    """The derivation at a readable point, and how far each frontend is from differences of the definition."""
+    """Return the caption, the head and the rows of the worked example.
+
+    The columns show how much each frontend differs from finite differences of the definition.
+    """
     frontends = [(r.subject.name, r.example) for r in reports if r.example is not None]
     true = example.by_differences()
     apart = [example.departures(w, true) for _, w in frontends]
@@ -60,7 +63,7 @@ def worked_table(reports: Sequence[Report]) -> tuple[str, list[str], list[list[s
 
 
 def worked(reports: Sequence[Report]) -> RenderableType:
-    """The same as a table of the terminal."""
+    """Return the worked example as a table for the terminal."""
     where, head, rows = worked_table(reports)
     table = _plain()
     for k, heading in enumerate(head):
@@ -72,7 +75,10 @@ def worked(reports: Sequence[Report]) -> RenderableType:
 
 
 def frontends(reports: Sequence[Report]) -> RenderableType:
-    """One line per check, one column per frontend; what it asks where a terminal has room for it."""
+    """Return a table with one line per check and one column per frontend.
+
+    With up to three frontends, there is room for a column with the requirement of each check.
+    """
     table = _plain("Checks, with the worst error in ulp")
     table.add_column("check", no_wrap=True)
     room = len(reports) <= 3
@@ -108,7 +114,7 @@ def _complaint(row: Row) -> RenderableType:
 
 
 def errors_table(reports: Sequence[Report]) -> tuple[list[str], list[list[str]]]:
-    """The worst error of the kernel by dtype, over everything that was measured."""
+    """Return the head and the rows of the kernel's worst errors by dtype, over all measurements."""
     quantities = {"S": "0.501", "D": "0.501", "gradients": "0.51"}
     rows = []
     for r in reports:
@@ -124,7 +130,7 @@ def errors_table(reports: Sequence[Report]) -> tuple[list[str], list[list[str]]]
 
 
 def errors(reports: Sequence[Report]) -> RenderableType:
-    """The same as a table of the terminal."""
+    """Return the worst errors as a table for the terminal."""
     head, rows = errors_table(reports)
     table = _plain(ERRORS)
     for k, heading in enumerate(head):
@@ -135,7 +141,7 @@ def errors(reports: Sequence[Report]) -> RenderableType:
 
 
 def target(report: Report) -> RenderableType:
-    """One line per check, with what came out."""
+    """Return a table with one line per check and its result."""
     s = report.subject
     table = _plain()
     table.add_column("check", no_wrap=True)
@@ -165,7 +171,7 @@ def target(report: Report) -> RenderableType:
 
 
 def counted(reports: Sequence[Report], strict: bool) -> tuple[bool, str]:
-    """Whether all is well, and how many of each verdict."""
+    """Return whether the result is a success, and the number of each verdict as text."""
     rows = [row for r in reports for row in r.rows]
     count = {v: sum(row.verdict == v for row in rows) for v in MARKS}
     good = not count["fail"] and not (strict and count["hazard"])
@@ -174,7 +180,7 @@ def counted(reports: Sequence[Report], strict: bool) -> tuple[bool, str]:
 
 
 def verdict(reports: Sequence[Report], strict: bool) -> tuple[bool, RenderableType]:
-    """Whether all is well, and the last line."""
+    """Return whether the result is a success, and the last line of the output."""
     good, tally = counted(reports, strict)
     hazards = any(row.verdict == "hazard" for r in reports for row in r.rows)
     colour = "green" if good and not hazards else "yellow" if good else "red"
@@ -183,7 +189,7 @@ def verdict(reports: Sequence[Report], strict: bool) -> tuple[bool, RenderableTy
 
 
 def as_json(reports: Sequence[Report], good: bool, version: str) -> dict[str, Any]:
-    """Every row."""
+    """Return the results for JSON, with every row."""
     return {
         "version": version,
         "success": good,

@@ -1,4 +1,4 @@
-"""What is judged, the package's own frontends or somebody's function: found, tried, put before the checks."""
+"""The functions under test, this package's or a user's: finds them, tries a plain call, runs the checks."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ from cosgrad.verify.registry import Check, checks
 
 
 class TargetError(Exception):
-    """The target cannot be judged, with the reason in one sentence."""
+    """The target cannot be tested. The message gives the reason in one sentence."""
 
 
 @dataclass(frozen=True)
 class Subject:
-    """What is asked for on the command line.
+    """The function under test and its options, as given on the command line.
 
     Args:
-        framework: Whose arrays it takes.
-        target: `module:function`; None is the package's own frontend.
-        quantity: What the target returns.
-        signature: How the target is called.
-        seed: Of all inputs.
-        thorough: Longer vectors, the real compiler.
+        framework: The framework whose arrays the function takes.
+        target: `module:function`, or None for the package's own frontend.
+        quantity: The quantity that the target returns.
+        signature: The shapes of the target's arguments.
+        seed: The seed of all inputs.
+        thorough: Whether to use longer vectors and the real compiler.
     """
 
     framework: str
@@ -52,12 +52,12 @@ class Subject:
 
     @property
     def name(self) -> str:
-        """As the table calls it."""
+        """The name in the table."""
         return self.target or self.framework
 
 
 def find(target: str) -> Any:
-    """Import `package.module:function`; the current directory is searched first, as by `python -m`."""
+    """Import `package.module:function`. The current directory is searched first, as with `python -m`."""
     module, colon, path = target.partition(":")
     if not (module and colon and path):
         raise TargetError(f"--target {target}: expected package.module:function")
@@ -80,7 +80,12 @@ def find(target: str) -> Any:
 
 
 def preflight(f: Function, name: str, seed: int, every: bool) -> tuple[str, ...]:
-    """The dtypes in which a plain call works: in every one, or at least in float64 or float32."""
+    """Return the dtypes in which a plain call works.
+
+    Raises:
+        TargetError: The signature or the shape of the result is wrong; the call works in neither float64 nor
+            float32; or `every` is set and the call raises in some dtype.
+    """
     if (reason := f.bind()) is not None:
         raise TargetError(f"{name} has the wrong signature for two arrays: {reason}")
     works: list[str] = []
@@ -100,7 +105,7 @@ def preflight(f: Function, name: str, seed: int, every: bool) -> tuple[str, ...]
 
 
 def cases(subject: Subject, beat: Callable[[], None]) -> list[Case]:
-    """One case per function that is judged."""
+    """Return one case for each function under test."""
     if subject.target is None:
         functions = [adapters.frontend(subject.framework, q, beat) for q in ("similarity", "distance")]
     else:
@@ -122,7 +127,7 @@ def _wanted(check: Check, case: Case, alone: bool) -> bool:
         return False
     if check.quantity:
         return check.quantity == case.f.quantity
-    # the distance of a frontend repeats what concerns values, not what concerns transforms and derivatives
+    # A frontend's distance repeats the checks of values and edges, but not of transforms and derivatives.
     return (
         alone
         or case.f.quantity == "similarity"
@@ -145,7 +150,7 @@ def _guarded(check: Check, case: Case) -> Iterator[Finding]:
 
 
 def _trace(row: Row, failed: list[str]) -> None:
-    """A fault without an explanation of its own follows from an earlier one, where there is one."""
+    """Refer an unexplained failure to the first failed check, if there is an earlier one."""
     if row.verdict != "fail":
         return
     if failed and row.why.endswith(UNEXPLAINED):
@@ -156,7 +161,7 @@ def _trace(row: Row, failed: list[str]) -> None:
 def judge(
     subject: Subject, beat: Callable[[], None] = lambda: None
 ) -> Iterator[tuple[int, int, str, Row | None]]:
-    """Run every check: (number, of how many, name, None) before each, and its row after it."""
+    """Run every check. Yield (done, total, name, None) before it and (done, total, name, row) after it."""
     warnings.simplefilter("ignore")
     examined = cases(subject, beat)
     wanted = [(c, [e for e in examined if _wanted(c, e, len(examined) == 1)]) for c in checks()]

@@ -1,4 +1,4 @@
-"""Run each subject in a process of its own, listen to all of them, and outlive them."""
+"""The parent process: runs each subject in its own process, and survives crashes and hangs there."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from cosgrad.verify.subject import Subject, TargetError
 
 @dataclass
 class Report:
-    """What is known of a subject."""
+    """The results of a subject so far."""
 
     subject: Subject
     rows: list[Row] = field(default_factory=list)
@@ -40,14 +40,14 @@ class Worker:
         self.pending = b""
         self.heard = time.monotonic()
         self.fd, write = os.pipe()
-        # -P: a file of the user's that is called like one of our imports must not be found in place of it
+        # -P: a user's file with the same name as one of our imports must not be imported instead of it.
         self.process = subprocess.Popen(
             [sys.executable, "-P", "-m", "cosgrad.verify.child", str(write)],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             pass_fds=(write,),
-            start_new_session=True,  # Ctrl-C is the parent's to handle
+            start_new_session=True,  # only the parent handles Ctrl-C
         )
         os.close(write)
         assert self.process.stdin is not None
@@ -55,7 +55,7 @@ class Worker:
         self.process.stdin.flush()
 
     def read(self) -> bool:
-        """Take in what has arrived; False at the end."""
+        """Read the events that have arrived. Return False at the end of the stream."""
         data = os.read(self.fd, 1 << 20)
         self.heard = time.monotonic()
         *lines, self.pending = (self.pending + data).split(b"\n")
@@ -78,7 +78,7 @@ class Worker:
                 self.finished = True
 
     def kill(self) -> None:
-        """End the process, whatever it does."""
+        """Kill the process group and wait for the process."""
         if self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
@@ -86,12 +86,12 @@ class Worker:
             self.process.stdin.close()
 
     def close(self) -> None:
-        """Leave nothing behind."""
+        """Kill the process and close the pipe."""
         self.kill()
         os.close(self.fd)
 
     def trouble(self) -> str | None:
-        """Why the child ended early."""
+        """Return the reason why the child ended early, or None."""
         if self.finished:
             return None
         if self.error is not None:
@@ -110,18 +110,18 @@ def _place(report: Report) -> str:
 def supervise(
     subjects: Sequence[Subject], timeout: float, progress: Callable[[Sequence[Report]], None]
 ) -> list[Report]:
-    """Judge all subjects at once.
+    """Test all subjects at the same time.
 
     Args:
-        subjects: Who is judged.
-        timeout: Seconds without a sign of life after which a subject counts as hanging.
-        progress: Told of every event.
+        subjects: The functions under test.
+        timeout: Seconds without an event after which a subject counts as hanging.
+        progress: Called with all reports after every wait for events.
 
     Returns:
-        One report per subject. A frontend of the package that crashes or hangs has a failed row that says so.
+        One report per subject. If a frontend of the package crashes or hangs, its report has a failed row.
 
     Raises:
-        TargetError: Somebody's function cannot be judged.
+        TargetError: The user's function cannot be tested.
     """
     workers = [Worker(s) for s in subjects]
     reports = [w.report for w in workers]

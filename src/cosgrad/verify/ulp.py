@@ -1,4 +1,4 @@
-"""Floating-point formats, correct rounding into them, and errors in units of the last place."""
+"""Floating-point formats, correct rounding into them, and errors in units in the last place (ulp)."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ Real = Any  # an mpmath number; mpmath has no type annotations
 
 @dataclass(frozen=True)
 class Format:
-    """A binary floating-point format; each of the four embeds in float64, so numbers travel as float64."""
+    """A binary floating-point format. All four are exact in float64, so numbers are stored as float64."""
 
     name: str
     digits: int
-    """Bits of the significand, the hidden one included."""
+    """Bits of the significand, including the hidden bit."""
     emax: int
-    """Finite numbers are below 2^(emax + 1), normal ones at least 2^(1 - emax)."""
+    """Finite numbers are below 2^(emax + 1). Normal numbers are at least 2^(1 - emax)."""
 
     @property
     def unit(self) -> float:
@@ -52,7 +52,7 @@ FORMATS = {
 
 
 def round_to(values: ArrayLike, dtype: str) -> Array:
-    """Round to nearest, ties to even, as a conversion to `dtype` does: subnormals, overflow and all."""
+    """Round to nearest, ties to even, as a conversion to `dtype` does, with its subnormals and overflow."""
     v, f = np.asarray(values, dtype=np.float64), FORMATS[dtype]
     if f.digits == 53:
         return v.copy()
@@ -63,21 +63,24 @@ def round_to(values: ArrayLike, dtype: str) -> Array:
 
 
 class Numbers(list[Real]):
-    """Numbers that are measured against more than once."""
+    """True numbers for several comparisons. Their conversions are cached."""
 
     @cached_property
     def split(self) -> tuple[Array, Array, NDArray[np.int64]]:
-        """See `split`."""
+        """The result of `split`."""
         return split(self)
 
     @cached_property
     def floats(self) -> Array:
-        """Rounded to float64."""
+        """The numbers rounded to float64."""
         return np.array([float(t) for t in self])
 
 
 def split(numbers: Iterable[Real]) -> tuple[Array, Array, NDArray[np.int64]]:
-    """Each number as (hi + lo) 2^e with 1/2 <= |hi| < 1, right to 106 bits; zero is far below everything."""
+    """Split each number into (hi + lo) 2^e with 1/2 <= |hi| < 1, right to 106 bits.
+
+    Zero has an exponent far below those of all other numbers.
+    """
     hi: list[float] = []
     lo: list[float] = []
     exponents: list[int] = []
@@ -103,13 +106,13 @@ def _split(numbers: Sequence[Real]) -> tuple[Array, Array, NDArray[np.int64]]:
 
 @dataclass(frozen=True)
 class Errors:
-    """Distances of returned numbers from true ones, and yardsticks, all in ulp of the rounded true number."""
+    """Errors of returned numbers, and the unit that they are in: the ulp of the rounded true number."""
 
     ulp: Array
     last: NDArray[np.int64]
 
     def in_ulp(self, numbers: Sequence[Real]) -> Array:
-        """Absolute quantities expressed in the same ulp."""
+        """Convert absolute quantities to the same ulp."""
         hi, lo, e = _split(numbers)
         with np.errstate(over="ignore", under="ignore"):
             return np.asarray(_ldexp(hi + lo, e - self.last))
@@ -120,11 +123,11 @@ def _ldexp(v: Array, e: NDArray[np.int64]) -> Array:
 
 
 def errors(got: ArrayLike, true: Sequence[Real], dtype: str) -> Errors:
-    """Measure `got` against `true`.
+    """Compute the errors of `got`, given the true numbers.
 
-    The ulp is that of the correctly rounded true number, which near zero is the smallest subnormal. Inf is
-    right where the true number rounds to it, and counts as 2^(emax + 1) elsewhere. NaN is right where the
-    true number is NaN, and infinitely wrong elsewhere.
+    The ulp is that of the correctly rounded true number. Near zero, it is the smallest subnormal. Inf is
+    right if the true number rounds to it. Otherwise it counts as 2^(emax + 1). NaN is right if the true
+    number is NaN. Otherwise its error is infinite.
     """
     f = FORMATS[dtype]
     g = np.atleast_1d(np.asarray(got, dtype=np.float64))
@@ -147,5 +150,5 @@ def errors(got: ArrayLike, true: Sequence[Real], dtype: str) -> Errors:
 
 
 def ulp_error(got: float, true: Real, dtype: str) -> float:
-    """The error of one returned number in ulp of the correctly rounded true one; see `errors`."""
+    """Return the error of one number in ulp of the correctly rounded true number. See `errors`."""
     return float(errors([got], [true], dtype).ulp[0])

@@ -1,4 +1,4 @@
-"""Whom the bench knows: a module per framework, whose libraries are imported in processes of their own."""
+"""The libraries of the benchmark, one module per framework. Each library is imported in its own process."""
 
 from cosgrad.bench.rivals import jax, numpy, tensorflow, torch
 from cosgrad.bench.rivals.base import Functions, Library
@@ -11,4 +11,4 @@ FRAMEWORKS = {"numpy": "NumPy", "torch": "PyTorch", "jax": "JAX", "tensorflow": 
 LIBRARIES = {
     library.name: library for module in (numpy, torch, jax, tensorflow) for library in module.LIBRARIES
 }
-"""Everyone by name; in each framework cosgrad's frontend is the first."""
+"""All libraries by name. In each framework, cosgrad's frontend is the first."""

@@ -1,4 +1,4 @@
-"""What the bench asks of a library."""
+"""The interface between the benchmark and a library."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cosgrad.report.machine import versions
 
 Floats = NDArray[np.float32]
 Function = Callable[[Any, Any], Any]
-"""(N, D), (N, D) -> (N,) in the library's own arrays."""
+"""A function (N, D), (N, D) -> (N,) of the library's own arrays."""
 Quantity = Literal["similarity", "distance"]
 
 
@@ -23,13 +23,13 @@ class Functions:
     """A library that has been imported.
 
     Attributes:
-        similarity: S of every row with its row; 1 - D where the library has the distance alone.
-        distance: D likewise; 1 - S where it has the similarity alone.
-        loss: From arrays to the work of computing the mean distance and its gradients by both; None where
-            the library differentiates nothing.
-        array: A NumPy array as the library's own.
-        wait: Returns when a result is there.
-        native: What the library computes itself: that is timed.
+        similarity: S of the paired rows, or 1 - D if the library has only the distance.
+        distance: D of the paired rows, or 1 - S if the library has only the similarity.
+        loss: Takes two arrays and returns the work of computing the mean distance and both gradients. None
+            if the library has no derivatives.
+        array: Converts a NumPy array to the library's own.
+        wait: Waits until a result is computed.
+        native: The quantity that the library computes itself. This one is timed.
     """
 
     similarity: Function
@@ -40,35 +40,35 @@ class Functions:
     native: Quantity = "similarity"
 
     def values(self, quantity: Quantity, x: Floats, y: Floats) -> NDArray[np.float64]:
-        """S or D of the rows, as NumPy's."""
+        """Return S or D of the rows as a NumPy array."""
         return np.asarray(self.function(quantity)(self.array(x), self.array(y)), dtype=np.float64)
 
     def function(self, quantity: Quantity) -> Function:
-        """The one of the two."""
+        """Return the function for this quantity."""
         return self.similarity if quantity == "similarity" else self.distance
 
     def forward(self, x: Floats, y: Floats) -> Work:
-        """The work of computing what is native for all rows."""
+        """Return the work of computing the native quantity of all rows."""
         a, b, do, wait = self.array(x), self.array(y), self.function(self.native), self.wait
         return lambda: wait(do(a, b))
 
     def backward(self, x: Floats, y: Floats) -> Work | None:
-        """The work of the mean distance with both gradients, or None."""
+        """Return the work of computing the mean distance with both gradients, or None."""
         return self.loss and self.loss(self.array(x), self.array(y))
 
 
 @dataclass(frozen=True)
 class Library:
-    """A library as the bench knows it before anything is imported.
+    """The description of a library. It imports nothing.
 
     Attributes:
-        name: On the command line.
-        frontend: Whose arrays it takes; it is compared with cosgrad's frontend for them.
-        how: What is called.
-        build: Imports it.
-        packages: Its distributions' names, the first that is installed tells the version.
+        name: The name on the command line.
+        frontend: The framework whose arrays it takes. It is compared with cosgrad's frontend for it.
+        how: The function that is called, as text.
+        build: Imports the library.
+        packages: The names of its distributions. The first installed one gives the version.
         ours: Whether it is one of cosgrad's frontends.
-        pool: Whether its framework keeps what it has allocated for the next time.
+        pool: Whether its framework keeps allocated memory for later use.
     """
 
     name: str
@@ -80,10 +80,10 @@ class Library:
     pool: bool = False
 
     def version(self) -> str | None:
-        """Of the distribution that is installed, or None."""
+        """Return the version of the installed distribution, or None."""
         return next(iter(versions(self.packages).values()), None)
 
 
 def minus(function: Function) -> Function:
-    """1 - f."""
+    """Return the function 1 - f."""
     return lambda x, y: 1 - function(x, y)

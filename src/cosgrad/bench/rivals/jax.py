@@ -1,4 +1,4 @@
-"""Libraries that take JAX's arrays; all are timed under `jax.jit`."""
+"""Libraries that take JAX arrays. All are timed under `jax.jit`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Libraries that take NumPy's arrays."""
+"""Libraries that take NumPy arrays."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Libraries that take TensorFlow's tensors; all are timed inside `tf.function`."""
+"""Libraries that take TensorFlow tensors. All are timed inside `tf.function`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,10 @@ def _functions(similarity: Function, distance: Function, loss: Function | None =
 
 
 def _wait(result: Any) -> Any:
-    """TensorFlow on the CPU has a result when it returns it, and NumPy sees it without a copy."""
+    """Return the result as a NumPy array.
+
+    On the CPU, TensorFlow returns only finished results, and NumPy views them without a copy.
+    """
     return result.numpy()
 
 

@@ -1,4 +1,4 @@
-"""Libraries that take PyTorch's tensors, with their own eps; ours is 0, which is the cosine itself."""
+"""Libraries that take PyTorch tensors. Each uses its own eps. cosgrad uses eps = 0, the exact cosine."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _mean(distance: Function) -> Function:
 
 
 def _functions(similarity: Function) -> Functions:
-    """What follows from a similarity of rows."""
+    """Return all functions of a library, derived from its similarity of rows."""
     distance = minus(similarity)
     return Functions(similarity, distance, _with_gradients(_mean(distance)), _array)
 
@@ -57,7 +57,7 @@ def _compiled() -> Functions:
     import torch
     import torch.nn.functional as F
 
-    # one program for all sizes: a program for each would take most of the time of this bench
+    # One program for all sizes, because compiling one for each would take most of the benchmark's time.
     compiled: Any = torch.compile(dynamic=True, fullgraph=True)
     forward = compiled(lambda x, y: F.cosine_similarity(x, y))
     loss = compiled(_mean(minus(F.cosine_similarity)))

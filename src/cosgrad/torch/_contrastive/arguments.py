@@ -113,7 +113,7 @@ def scalar(name: str, value: float | Tensor, like: Tensor) -> Tensor:
     """
     wide = OPS.widen(like.new_empty(0, dtype=full_dtype(like)))
     if in_graph(value):
-        value = torch.as_tensor(value)
+        value = torch.as_tensor(value, device="cpu")
     if not isinstance(value, Tensor):
         try:
             value = float(value)

@@ -1,4 +1,4 @@
-"""One adapter per framework, imported when that framework is asked for and not before."""
+"""One adapter per framework. An adapter is imported only when its framework is used."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from typing import Any
 
 from cosgrad.verify.adapters.base import Function, Quantity, RaisedError, Signature
 
-# To add a framework: a module beside this one with `<Name>Function` and `<Name>Frontend`, and a line here.
+# To add a framework, add a module with `<Name>Function` and `<Name>Frontend` to this folder, and a line here.
 ADAPTERS = {"numpy": "Numpy", "torch": "Torch", "jax": "Jax", "tensorflow": "Tensorflow"}
 
 
 class UnavailableError(Exception):
-    """A framework that cannot be asked for here, with the reason."""
+    """The framework cannot be used here. The message gives the reason."""
 
 
 def require(framework: str) -> None:
-    """Raise `UnavailableError` unless the framework is known and installed; imports nothing."""
+    """Raise `UnavailableError` unless the framework is known and installed. Import nothing."""
     if framework not in ADAPTERS:
         raise UnavailableError(f"unknown framework {framework!r}: verify knows {', '.join(ADAPTERS)}")
     if find_spec(framework) is None:
@@ -26,7 +26,7 @@ def require(framework: str) -> None:
 
 
 def load(framework: str, own: bool = False) -> Any:
-    """Return the adapter's module. `own`: import the package's frontend first, which checks versions."""
+    """Return the adapter's module. With `own`, first import the package's frontend, which checks versions."""
     require(framework)
     if own:
         _imported(f"cosgrad.{framework}", f"cosgrad.{framework}")
@@ -36,17 +36,17 @@ def load(framework: str, own: bool = False) -> Any:
 def _imported(module: str, name: str) -> Any:
     try:
         return import_module(module)
-    except Exception as error:  # whatever a broken installation raises is one line of the report
+    except Exception as error:  # a broken installation may raise any exception
         raise UnavailableError(f"{name} cannot be imported: {RaisedError(error)}") from error
 
 
 def installed() -> list[str]:
-    """The frameworks whose frontend can be checked here."""
+    """Return the frameworks whose frontend can be checked here."""
     return [name for name in ADAPTERS if find_spec(name) is not None]
 
 
 def frontend(framework: str, quantity: Quantity, beat: Callable[[], None] = lambda: None) -> Function:
-    """The package's own function in this framework."""
+    """Return the package's own function in this framework."""
     made: Function = getattr(load(framework, own=True), ADAPTERS[framework] + "Frontend")(quantity, beat)
     return made
 
@@ -58,7 +58,7 @@ def stranger(
     signature: Signature,
     beat: Callable[[], None] = lambda: None,
 ) -> Function:
-    """Somebody else's function in this framework."""
+    """Return the adapter of a user's function in this framework."""
     adapter = load(framework)
     if hasattr(adapter, "prepare"):
         target = adapter.prepare(target)

@@ -1,8 +1,8 @@
-# ruff: noqa: ARG002 - what is not supported refuses whatever it is given
-"""The small vocabulary in which every check speaks to every framework.
+# ruff: noqa: ARG002 - unsupported methods ignore their arguments
+"""The interface between the checks and the frameworks.
 
-Arrays cross this seam as float64, in which all four dtypes embed; a function says of itself in which dtypes,
-transforms and derivatives it can be asked.
+Arrays are passed as float64, in which the numbers of all four dtypes are exact. A `Function` reports which
+dtypes, transforms and derivatives it supports.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ Signature = Literal["rows", "vectors", "columns"]
 
 
 class UnsupportedError(Exception):
-    """The function, or its framework, does not offer what a check asks for."""
+    """The function or its framework does not support the call."""
 
 
 class RaisedError(Exception):
-    """The function raised where it was called; the cause is chained."""
+    """The function under test raised an exception, which is chained as the cause."""
 
     def __init__(self, error: BaseException) -> None:
         text = " ".join(str(error).split()).partition(". ")[0]
@@ -35,16 +35,16 @@ class RaisedError(Exception):
 
 
 class WrongResultError(Exception):
-    """The function returned, but not an array of the shape that its signature promises."""
+    """The function did not return an array of the shape that its signature requires."""
 
 
 class NoGradientError(Exception):
-    """The result does not depend on the arguments as far as the framework's differentiation knows."""
+    """The gradient is missing, because the framework sees no dependence of the result on the arguments."""
 
 
 @contextmanager
 def own_threads(count: int) -> Iterator[None]:
-    """While inside, the package starts this many threads, where it starts its own."""
+    """Set the number of threads that the package starts itself, inside the context."""
     before = os.environ.get("COSGRAD_NUM_THREADS")
     os.environ["COSGRAD_NUM_THREADS"] = str(count)
     try:
@@ -58,7 +58,7 @@ def own_threads(count: int) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Output:
-    """What a plain call gave: one number per row, its dtype, and whether an argument changed meanwhile."""
+    """The result of a plain call: one number per row, its dtype, and whether the call changed an argument."""
 
     values: Array
     dtype: str
@@ -66,14 +66,14 @@ class Output:
 
 
 class Function(ABC):
-    """A cosine similarity or distance of somebody's, called on rows.
+    """A cosine similarity or distance, of a user or of this package, called on rows.
 
     Args:
-        function: What is called.
-        quantity: What it returns.
-        signature: How it is called: `rows` (N, D), (N, D) -> (N,); `vectors` (D,), (D,) -> (); `columns`
+        function: The function to call.
+        quantity: The quantity that it returns.
+        signature: Its shapes: `rows` (N, D), (N, D) -> (N,); `vectors` (D,), (D,) -> (); `columns`
             (n, 1), (n, 1) -> (1, 1). The last two are called once per row.
-        beat: Told of every call, so that a watchdog knows that none hangs.
+        beat: Called after every call, so that a watchdog can detect a call that hangs.
     """
 
     framework: ClassVar[str]
@@ -92,12 +92,12 @@ class Function(ABC):
 
     @property
     def sign(self) -> float:
-        """The sign of its derivatives, given those of the similarity."""
+        """The factor of its derivatives relative to those of the similarity: 1 or -1."""
         return 1.0 if self.quantity == "similarity" else -1.0
 
     @contextmanager
     def guarded(self) -> Iterator[None]:
-        """Around every call of somebody's code: what it raises becomes `RaisedError`."""
+        """Convert exceptions of the function under test to `RaisedError`. Use it around every call."""
         try:
             yield
         except (UnsupportedError, RaisedError, WrongResultError, NoGradientError, KeyboardInterrupt):
@@ -108,11 +108,11 @@ class Function(ABC):
             self.beat()
 
     def expected(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """The shape of the result for arguments of this shape."""
+        """Return the shape of the result for arguments of this shape."""
         return {"rows": shape[:-1], "vectors": (), "columns": (1, 1)}[self.signature]
 
     def check_shape(self, got: tuple[int, ...], given: tuple[int, ...]) -> None:
-        """Raise `WrongResultError`, and say what the shape suggests."""
+        """Raise `WrongResultError` if the shape is wrong. The message suggests a cause."""
         want = self.expected(given)
         if got == want:
             return
@@ -133,7 +133,7 @@ class Function(ABC):
         )
 
     def bind(self) -> str | None:
-        """Why two positional arguments do not fit, where that can be seen without a call."""
+        """Return why the function cannot take two positional arguments, if its signature shows that."""
         try:
             signature = inspect.signature(self.function)
         except (TypeError, ValueError):
@@ -146,56 +146,59 @@ class Function(ABC):
 
     @abstractmethod
     def dtypes(self) -> tuple[str, ...]:
-        """The dtypes that the framework has, the widest first."""
+        """Return the dtypes that the framework has, the widest first."""
 
     @abstractmethod
     def value(self, x: Array, y: Array, dtype: str, layout: str | None = None) -> Output:
-        """The plain call."""
+        """Call the function on rows."""
 
     def vjp(self, x: Array, y: Array, g: Array, dtype: str, layout: str | None = None) -> tuple[Array, Array]:
-        """The gradients of <g, f(x, y)>."""
+        """Return the gradients of <g, f(x, y)>."""
         raise UnsupportedError(f"{self.framework} functions carry no gradient")
 
     def every_pair(
         self, x: Array, y: Array, g: Array, dtype: str
     ) -> tuple[Array, Array | None, Array | None]:
-        """Values (M, N) and gradients of (M, 1, D) against (N, D), never materialised by the caller."""
+        """Return the values (M, N) of (M, 1, D) and (N, D), and the gradients.
+
+        The caller does not materialise the pairs.
+        """
         raise UnsupportedError("asked of the package's own functions")
 
     def normalize(self, x: Array, g: Array, dtype: str) -> tuple[Array, Array | None]:
-        """The unit vector x / |x|, and its vector-Jacobian product with g."""
+        """Return the unit vector x / |x| and its VJP with g."""
         raise UnsupportedError("asked of the package's own functions")
 
     def distance_loss(self, x: Array, y: Array, dtype: str, weights: Array | None, reduction: str) -> float:
-        """The mean distance, and its weighted relatives."""
+        """Return the distance loss with this reduction, optionally weighted."""
         raise UnsupportedError("asked of the package's own functions")
 
     def embedding_loss(self, x: Array, y: Array, target: Array, margin: float, dtype: str) -> Array:
-        """1 - S for a target of +1, max(0, S - margin) for -1; one per row."""
+        """Return 1 - S for a target of +1, or max(0, S - margin) for -1, for each row."""
         raise UnsupportedError("asked of the package's own functions")
 
     def jvp(self, x: Array, y: Array, u: Array, v: Array, dtype: str) -> Array:
-        """The derivative along (u, v), by forward mode where the framework has one."""
+        """Return the derivative along (u, v), by forward mode if the framework has one."""
         raise UnsupportedError(f"{self.framework} functions carry no derivative")
 
     def hvp(
         self, x: Array, y: Array, u: Array, v: Array, g: Array, dtype: str
     ) -> tuple[Array, Array, Array | None]:
-        """The gradients of <u, gx> + <v, gy> in x, y and g."""
+        """Return the gradients of <u, gx> + <v, gy> with respect to x, y and g."""
         raise UnsupportedError(f"{self.framework} functions carry no second derivative")
 
     def vmap(self, x: Array, y: Array, dtype: str) -> Array:
-        """The values through the framework's batching transform."""
+        """Return the values through the framework's batching transform."""
         raise UnsupportedError(f"{self.framework} has no such transform")
 
     def vmap_gradient(self, x: Array, y: Array, dtype: str) -> tuple[Array, Array]:
-        """The gradients through batching of differentiation."""
+        """Return the gradients through the batching transform, applied to the differentiated function."""
         raise UnsupportedError(f"{self.framework} has no such transform")
 
     def compiled(
         self, x: Array, y: Array, g: Array, dtype: str, whole: bool = False
     ) -> tuple[Array, Array, Array]:
-        """Values and gradients through the compiler, or only through its tracing, which is quick."""
+        """Return values and gradients through the compiler if `whole`, or only through its faster tracing."""
         raise UnsupportedError(f"{self.framework} has no compiler")
 
     def without_kernel(self, x: Array, y: Array, g: Array, dtype: str) -> tuple[Array, Array, Array]:
@@ -204,6 +207,6 @@ class Function(ABC):
 
     @contextmanager
     def threads(self, count: int) -> Iterator[None]:
-        """While inside, the framework uses this many threads."""
+        """Set the number of threads that the framework uses, inside the context."""
         raise UnsupportedError(f"{self.framework} does not say how many threads it uses")
         yield  # type: ignore[unreachable]

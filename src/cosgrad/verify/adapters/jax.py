@@ -1,13 +1,13 @@
-"""JAX functions: derivatives and batching by JAX's own transforms, under `jax.jit` as in use.
+"""Adapters of JAX: derivatives and batching by JAX's own transforms, under `jax.jit` as users run them.
 
-The plain call is not jitted, so that a function is seen as it stands, too; nor is a derivative where the
+The plain call is not jitted, so the function is also tested uncompiled. A derivative is not jitted if the
 function's own control flow depends on values.
 
-JAX has no float64 unless x64 is enabled, so float64 is asked for with x64 on. Every other dtype is asked for
-in the state in which the process is, as users call the function: off, unless the environment variable
+JAX has no float64 unless x64 is enabled, so float64 is tested with x64 on. The other dtypes are tested in the
+state of the process, as users call the function. x64 is off there, unless the environment variable
 `JAX_ENABLE_X64` or the target's module has switched it on.
 
-Numbers become and leave JAX arrays as they are: XLA's own conversions would flush what is subnormal.
+NumPy converts the numbers, because XLA's own conversions would flush subnormal numbers to zero.
 """
 
 from __future__ import annotations
@@ -46,18 +46,18 @@ def _numbers(a: Any) -> Array:
 
 
 class JaxFunction(Function):
-    """Somebody's function of two JAX arrays, on JAX's default device."""
+    """A user's function of two JAX arrays, on JAX's default device."""
 
     framework = "jax"
     device: Any = None
 
     def dtypes(self) -> tuple[str, ...]:
-        """The four."""
+        """Return the four dtypes."""
         return tuple(_DTYPES)
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        # made once, since JAX remembers compiled programs by the function that they are of
+        # made once, because JAX caches compiled programs by their function
         self._value = jax.jit(self._given)
         self._vjp = jax.jit(self._pulled_back)
         self._jvp = jax.jit(self._pushed_forward)
@@ -67,12 +67,15 @@ class JaxFunction(Function):
 
     @contextmanager
     def asked(self, dtype: str) -> Iterator[None]:
-        """Around everything that is asked of the function: its errors may come as late as its numbers."""
+        """Enable x64 for float64, and convert exceptions. Use it around every computation.
+
+        The results must be read inside the context, because JAX may raise an error only then.
+        """
         with jax.enable_x64(True) if dtype == "float64" else nullcontext(), self.guarded():
             yield
 
     def array(self, a: Array, dtype: str, layout: str | None = None) -> Any:
-        """An array of this dtype."""
+        """Return an array of this dtype."""
         if layout is not None:
             raise UnsupportedError(_LAYOUT)
         return jax.device_put(a.astype(_DTYPES[dtype]), self.device)
@@ -86,11 +89,11 @@ class JaxFunction(Function):
         return s
 
     def _given(self, x: Any, y: Any) -> Any:
-        """The result for what the signature calls one argument: all rows, or a vector."""
+        """Return the result for one argument of the signature: all rows, or one vector."""
         return self._call(x, y) if self.signature == "rows" else self._one(x, y)
 
     def _one(self, x: Any, y: Any) -> Any:
-        """The number for two vectors."""
+        """Return the number for two vectors."""
         match self.signature:
             case "rows":
                 return self._call(x[None], y[None])[0]
@@ -100,7 +103,7 @@ class JaxFunction(Function):
                 return self._call(x[:, None], y[:, None])[0, 0]
 
     def value(self, x: Array, y: Array, dtype: str, layout: str | None = None) -> Output:
-        """The plain call, operation by operation unless the function itself is jitted."""
+        """Call the function on rows, operation by operation unless the function itself is jitted."""
         with self.asked(dtype):
             arguments = [self.array(t, dtype, layout) for t in (x, y)]
             before = [_numbers(t) for t in arguments]
@@ -113,7 +116,7 @@ class JaxFunction(Function):
             return Output(_numbers(s), s.dtype.name, mutated)
 
     def _pulled_back(self, x: Any, y: Any, g: Any) -> tuple[Any, Any, Any]:
-        """The result and both gradients."""
+        """Return the result and both gradients."""
         s, pull = jax.vjp(self._given, x, y)
         if not jnp.issubdtype(s.dtype, jnp.floating):
             raise NoGradientError(f"a result of dtype {s.dtype} has no gradient")
@@ -140,7 +143,7 @@ class JaxFunction(Function):
         return jax.vmap(jax.grad(self._one, argnums=(0, 1)))(x, y)
 
     def _run(self, dtype: str, jitted: Any, *arguments: Array, whole: bool = False) -> list[Array]:
-        """Call with all rows at once, or, unless they are wanted `whole`, as the signature says."""
+        """Call with all rows at once if `whole` or if the signature takes rows. Otherwise call row by row."""
         calls = [arguments] if whole or self.signature == "rows" else zip(*arguments, strict=True)
         with self.asked(dtype):
             results = [self._leaves(jitted, [self.array(a, dtype) for a in call]) for call in calls]
@@ -156,29 +159,29 @@ class JaxFunction(Function):
         return [_numbers(t) for t in jax.tree.leaves(out)]
 
     def vjp(self, x: Array, y: Array, g: Array, dtype: str, layout: str | None = None) -> tuple[Array, Array]:
-        """`jax.vjp`."""
+        """Apply `jax.vjp`."""
         if layout is not None:
             raise UnsupportedError(_LAYOUT)
         _, gx, gy = self._run(dtype, self._vjp, x, y, g)
         return gx, gy
 
     def jvp(self, x: Array, y: Array, u: Array, v: Array, dtype: str) -> Array:
-        """`jax.jvp`: forward mode."""
+        """Apply `jax.jvp`, which is forward mode."""
         return self._run(dtype, self._jvp, x, y, u, v)[0]
 
     def hvp(
         self, x: Array, y: Array, u: Array, v: Array, g: Array, dtype: str
     ) -> tuple[Array, Array, Array | None]:
-        """Reverse mode twice."""
+        """Apply reverse mode twice."""
         hx, hy, hg = self._run(dtype, self._hvp, x, y, g, u, v)
         return hx, hy, hg
 
     def vmap(self, x: Array, y: Array, dtype: str) -> Array:
-        """`jax.vmap` over batches of rows, or over vectors."""
+        """Apply `jax.vmap` over batches of rows, or over vectors."""
         return self._run(dtype, self._vmap, x, y, whole=True)[0]
 
     def vmap_gradient(self, x: Array, y: Array, dtype: str) -> tuple[Array, Array]:
-        """`jax.vmap` of `jax.grad`."""
+        """Apply `jax.vmap` to `jax.grad`."""
         gx, gy = self._run(dtype, self._vmap_gradient, x, y, whole=True)
         return gx, gy
 
@@ -190,7 +193,7 @@ class JaxFunction(Function):
         dtype: str,
         whole: bool = False,  # noqa: ARG002
     ) -> tuple[Array, Array, Array]:
-        """`jax.jit` of the value, and of value and gradients; XLA always compiles the whole."""
+        """Apply `jax.jit` to the value, and to value and gradients. XLA always compiles completely."""
         if self.signature != "rows":
             raise UnsupportedError("asked of functions of rows")
         with self.asked(dtype):
@@ -200,7 +203,7 @@ class JaxFunction(Function):
 
 
 class JaxFrontend(JaxFunction):
-    """`cosgrad.jax`, on the CPU, where the kernel is."""
+    """`cosgrad.jax` on the CPU, because the kernel runs there."""
 
     def __init__(self, quantity: Quantity = "similarity", beat: Callable[[], None] = lambda: None) -> None:
         import cosgrad.jax as frontend
@@ -213,7 +216,7 @@ class JaxFrontend(JaxFunction):
     def every_pair(
         self, x: Array, y: Array, g: Array, dtype: str
     ) -> tuple[Array, Array | None, Array | None]:
-        """By broadcasting; JAX asks for the sum over what is repeated."""
+        """Broadcast the arguments. JAX sums the gradients over repeated rows."""
         with self.asked(dtype):
             a, b, c = (self.array(t, dtype) for t in (x, y, g))
             s, pull = jax.vjp(lambda a, b: self.function(a[:, None], b), a, b)
@@ -221,20 +224,20 @@ class JaxFrontend(JaxFunction):
             return _numbers(s), _numbers(gx), _numbers(gy)
 
     def normalize(self, x: Array, g: Array, dtype: str) -> tuple[Array, Array | None]:
-        """By `normalize`."""
+        """Call `normalize` and its VJP."""
         with self.asked(dtype):
             unit, pull = jax.vjp(self.frontend.normalize, self.array(x, dtype))
             return _numbers(unit), _numbers(pull(self.array(g, dtype))[0])
 
     def distance_loss(self, x: Array, y: Array, dtype: str, weights: Array | None, reduction: str) -> float:
-        """By `cosine_distance_loss`."""
+        """Call `cosine_distance_loss`."""
         with self.asked(dtype):
             w = None if weights is None else self.array(weights, dtype)
             a, b = self.array(x, dtype), self.array(y, dtype)
             return float(self.frontend.cosine_distance_loss(a, b, weights=w, reduction=reduction))
 
     def embedding_loss(self, x: Array, y: Array, target: Array, margin: float, dtype: str) -> Array:
-        """By `cosine_embedding_loss`."""
+        """Call `cosine_embedding_loss`."""
         with self.asked(dtype):
             a, b = self.array(x, dtype), self.array(y, dtype)
             t = jax.device_put(target.astype(np.int32), self.device)

@@ -1,4 +1,4 @@
-"""NumPy functions, which carry no derivatives, and the NumPy frontend, which has them as functions."""
+"""Adapters of NumPy: users' functions have no derivatives, the frontend has separate functions for them."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ def _bfloat16() -> Any | None:
 
 
 class NumpyFunction(Function):
-    """Somebody's function of two NumPy arrays."""
+    """A user's function of two NumPy arrays."""
 
     framework = "numpy"
 
     def dtypes(self) -> tuple[str, ...]:
-        """bfloat16 is not NumPy's own."""
+        """Return NumPy's own dtypes, which do not include bfloat16."""
         return ("float64", "float32", "float16")
 
     def _dtype(self, name: str) -> Any:
@@ -45,7 +45,7 @@ class NumpyFunction(Function):
         return np.dtype(name)
 
     def array(self, a: Array, dtype: str, layout: str | None = None) -> Any:
-        """An array of this dtype, in memory as the layout says."""
+        """Return an array of this dtype with this memory layout."""
         d = self._dtype(dtype)
         if layout is None:
             return a.astype(d)
@@ -74,7 +74,7 @@ class NumpyFunction(Function):
         return np.stack([self._call(a, b) for a, b in zip(x, y, strict=True)])
 
     def value(self, x: Array, y: Array, dtype: str, layout: str | None = None) -> Output:
-        """The plain call."""
+        """Call the function on rows."""
         a, b = self.array(x, dtype, layout), self.array(y, dtype, layout)
         before = a.copy(), b.copy()
         with np.errstate(all="ignore"):
@@ -84,13 +84,13 @@ class NumpyFunction(Function):
 
     @contextmanager
     def threads(self, count: int) -> Iterator[None]:
-        """By the package's own environment variable; other functions use what threads they like."""
+        """Set the package's environment variable. Users' functions choose their own number of threads."""
         with own_threads(count):
             yield
 
 
 class NumpyFrontend(NumpyFunction):
-    """`cosgrad.numpy`: derivatives are functions of their own."""
+    """`cosgrad.numpy`, whose derivatives are separate functions."""
 
     def __init__(self, quantity: Quantity = "similarity", beat: Callable[[], None] = lambda: None) -> None:
         import cosgrad.numpy as frontend
@@ -100,7 +100,7 @@ class NumpyFrontend(NumpyFunction):
         super().__init__(function, quantity, "rows", beat)
 
     def dtypes(self) -> tuple[str, ...]:
-        """bfloat16 too, where ml_dtypes is installed."""
+        """Return the dtypes, with bfloat16 if ml_dtypes is installed."""
         return (*super().dtypes(), *(("bfloat16",) if _bfloat16() is not None else ()))
 
     def _similarity_only(self) -> None:
@@ -108,7 +108,7 @@ class NumpyFrontend(NumpyFunction):
             raise UnsupportedError("the derivatives of the distance are minus those of the similarity")
 
     def vjp(self, x: Array, y: Array, g: Array, dtype: str, layout: str | None = None) -> tuple[Array, Array]:
-        """By `cosine_similarity_grad`."""
+        """Call `cosine_similarity_grad`."""
         self._similarity_only()
         a, b, c = self.array(x, dtype, layout), self.array(y, dtype, layout), self.array(g, dtype)
         with self.guarded():
@@ -116,7 +116,7 @@ class NumpyFrontend(NumpyFunction):
         return gx.astype(np.float64), gy.astype(np.float64)
 
     def jvp(self, x: Array, y: Array, u: Array, v: Array, dtype: str) -> Array:
-        """By `cosine_similarity_jvp`."""
+        """Call `cosine_similarity_jvp`."""
         self._similarity_only()
         with self.guarded():
             s = self.frontend.cosine_similarity_jvp(*(self.array(a, dtype) for a in (x, y, u, v)))
@@ -125,7 +125,7 @@ class NumpyFrontend(NumpyFunction):
     def hvp(
         self, x: Array, y: Array, u: Array, v: Array, g: Array, dtype: str
     ) -> tuple[Array, Array, Array | None]:
-        """By `cosine_similarity_hvp`."""
+        """Call `cosine_similarity_hvp`."""
         self._similarity_only()
         with self.guarded():
             hx, hy = self.frontend.cosine_similarity_hvp(*(self.array(a, dtype) for a in (x, y, u, v, g)))
@@ -134,7 +134,7 @@ class NumpyFrontend(NumpyFunction):
     def every_pair(
         self, x: Array, y: Array, g: Array, dtype: str
     ) -> tuple[Array, Array | None, Array | None]:
-        """By broadcasting; the gradients of a broadcast operand are summed."""
+        """Broadcast the arguments. `cosine_similarity_grad` sums the gradients of a broadcast operand."""
         a, b = self.array(x, dtype)[:, None], self.array(y, dtype)
         with self.guarded():
             s = self.function(a, b)
@@ -144,19 +144,19 @@ class NumpyFrontend(NumpyFunction):
         return s.astype(np.float64), gx[:, 0].astype(np.float64), gy.astype(np.float64)
 
     def normalize(self, x: Array, g: Array, dtype: str) -> tuple[Array, Array | None]:  # noqa: ARG002
-        """The value only."""
+        """Call `normalize`, which has no derivative here."""
         with self.guarded():
             return self.frontend.normalize(self.array(x, dtype)).astype(np.float64), None
 
     def distance_loss(self, x: Array, y: Array, dtype: str, weights: Array | None, reduction: str) -> float:
-        """By `cosine_distance_loss`."""
+        """Call `cosine_distance_loss`."""
         w = None if weights is None else self.array(weights, dtype)
         with self.guarded():
             loss = self.frontend.cosine_distance_loss
             return float(loss(self.array(x, dtype), self.array(y, dtype), weights=w, reduction=reduction))
 
     def embedding_loss(self, x: Array, y: Array, target: Array, margin: float, dtype: str) -> Array:
-        """By `cosine_embedding_loss`."""
+        """Call `cosine_embedding_loss`."""
         a, b, t = self.array(x, dtype), self.array(y, dtype), target.astype(np.int64)
         with self.guarded():
             loss = self.frontend.cosine_embedding_loss(a, b, t, margin=margin, reduction="none")

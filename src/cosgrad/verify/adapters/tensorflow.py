@@ -1,6 +1,6 @@
-"""TensorFlow functions: eager, differentiated by tapes and accumulators, vectorised, traced and compiled.
+"""Adapters of TensorFlow: eager calls, tapes, forward accumulators, vectorised maps, tracing and compilation.
 
-Numbers become and leave tensors as they are: TensorFlow's own conversions would flush what is subnormal.
+NumPy converts the numbers, because TensorFlow's own conversions would flush subnormal numbers to zero.
 """
 
 from __future__ import annotations
@@ -45,23 +45,23 @@ def _or_zeros(grads: Sequence[Any], like: Sequence[Any]) -> list[Any]:
 
 
 class TensorflowFunction(Function):
-    """Somebody's function of two tensors, on TensorFlow's default device."""
+    """A user's function of two tensors, on TensorFlow's default device."""
 
     framework = "tensorflow"
     device: str | None = None
 
     def dtypes(self) -> tuple[str, ...]:
-        """The four."""
+        """Return the four dtypes."""
         return tuple(_DTYPES)
 
     @contextmanager
     def asked(self) -> Iterator[None]:
-        """Around everything that is asked of the function."""
+        """Set the device and convert exceptions. Use it around every computation."""
         with tf.device(self.device), self.guarded():
             yield
 
     def tensor(self, a: Array, dtype: str) -> Any:
-        """A tensor of this dtype."""
+        """Return a tensor of this dtype."""
         return tf.constant(a.astype(_DTYPES[dtype]))
 
     def _call(self, x: Any, y: Any) -> Any:
@@ -79,7 +79,7 @@ class TensorflowFunction(Function):
         return tf.stack([self._one(a, b) for a, b in zip(tf.unstack(x), tf.unstack(y), strict=True)])
 
     def _one(self, x: Any, y: Any) -> Any:
-        """The number for two vectors."""
+        """Return the number for two vectors."""
         match self.signature:
             case "rows":
                 return self._call(x[None], y[None])[0]
@@ -89,7 +89,7 @@ class TensorflowFunction(Function):
                 return self._call(x[:, None], y[:, None])[0, 0]
 
     def value(self, x: Array, y: Array, dtype: str, layout: str | None = None) -> Output:
-        """The plain call, eagerly."""
+        """Call the function on rows, eagerly."""
         if layout is not None:
             raise UnsupportedError(_LAYOUT)
         with self.asked():
@@ -101,7 +101,7 @@ class TensorflowFunction(Function):
             return Output(_numbers(s), s.dtype.name, mutated)
 
     def _pulled_back(self, x: Any, y: Any, g: Any, function: Any = None) -> tuple[Any, Any, Any]:
-        """The result and both gradients; can be traced and differentiated again."""
+        """Return the result and both gradients. The call can be traced and differentiated again."""
         with tf.GradientTape() as tape:
             tape.watch([x, y])
             s = (function or self._rows)(x, y)
@@ -112,7 +112,7 @@ class TensorflowFunction(Function):
         return s, gx, gy
 
     def vjp(self, x: Array, y: Array, g: Array, dtype: str, layout: str | None = None) -> tuple[Array, Array]:
-        """`tf.GradientTape`."""
+        """Use `tf.GradientTape`."""
         if layout is not None:
             raise UnsupportedError(_LAYOUT)
         with self.asked():
@@ -120,7 +120,7 @@ class TensorflowFunction(Function):
             return _numbers(gx), _numbers(gy)
 
     def jvp(self, x: Array, y: Array, u: Array, v: Array, dtype: str) -> Array:
-        """`tf.autodiff.ForwardAccumulator`."""
+        """Use `tf.autodiff.ForwardAccumulator`."""
         with self.asked():
             a, b, du, dv = (self.tensor(t, dtype) for t in (x, y, u, v))
             with tf.autodiff.ForwardAccumulator([a, b], [du, dv]) as accumulator:
@@ -131,7 +131,7 @@ class TensorflowFunction(Function):
     def hvp(
         self, x: Array, y: Array, u: Array, v: Array, g: Array, dtype: str
     ) -> tuple[Array, Array, Array | None]:
-        """Nested tapes."""
+        """Use nested tapes."""
         with self.asked():
             a, b, c, du, dv = (self.tensor(t, dtype) for t in (x, y, g, u, v))
             with tf.GradientTape() as tape:
@@ -145,7 +145,7 @@ class TensorflowFunction(Function):
             return hx, hy, hg
 
     def vmap(self, x: Array, y: Array, dtype: str) -> Array:
-        """`tf.vectorized_map` over batches of rows, or over vectors."""
+        """Apply `tf.vectorized_map` over batches of rows, or over vectors."""
         with self.asked():
             a, b = self.tensor(x, dtype), self.tensor(y, dtype)
             if self.signature == "rows" and len(x) % 3 == 0:
@@ -155,7 +155,7 @@ class TensorflowFunction(Function):
             return _numbers(tf.vectorized_map(lambda p: self._one(*p), (a, b)))
 
     def vmap_gradient(self, x: Array, y: Array, dtype: str) -> tuple[Array, Array]:
-        """`tf.vectorized_map` of a tape."""
+        """Apply `tf.vectorized_map` to a function with a tape."""
         with self.asked():
             pair = self.tensor(x, dtype), self.tensor(y, dtype)
             one = tf.ones((), pair[0].dtype)
@@ -165,7 +165,7 @@ class TensorflowFunction(Function):
     def compiled(
         self, x: Array, y: Array, g: Array, dtype: str, whole: bool = False
     ) -> tuple[Array, Array, Array]:
-        """`tf.function` of the value, and of value and gradients; with `jit_compile=True` for the whole."""
+        """Apply `tf.function` to the value, and to value and gradients. `whole` sets `jit_compile=True`."""
         with self.asked():
             a, b, c = (self.tensor(t, dtype) for t in (x, y, g))
             s = tf.function(self._rows, jit_compile=whole)(a, b)
@@ -174,7 +174,7 @@ class TensorflowFunction(Function):
 
 
 class TensorflowFrontend(TensorflowFunction):
-    """`cosgrad.tensorflow`, on the CPU, where the kernel is."""
+    """`cosgrad.tensorflow` on the CPU, because the kernel runs there."""
 
     device = "CPU:0"
 
@@ -193,11 +193,11 @@ class TensorflowFrontend(TensorflowFunction):
         dtype: str,
         whole: bool = False,  # noqa: ARG002
     ) -> tuple[Array, Array, Array]:
-        """`tf.function`, which runs the kernel; see `without_kernel` for XLA."""
+        """Apply `tf.function`, which runs the kernel. `without_kernel` uses XLA."""
         return super().compiled(x, y, g, dtype)
 
     def without_kernel(self, x: Array, y: Array, g: Array, dtype: str) -> tuple[Array, Array, Array]:
-        """By `jit_compile=True`: XLA inside TensorFlow cannot call the kernel."""
+        """Set `jit_compile=True`, because XLA inside TensorFlow cannot call the kernel."""
         with self.asked():
             arrays = (self.tensor(t, dtype) for t in (x, y, g))
             S, gx, gy = tf.function(self._pulled_back, jit_compile=True)(*arrays)
@@ -206,14 +206,14 @@ class TensorflowFrontend(TensorflowFunction):
     def every_pair(
         self, x: Array, y: Array, g: Array, dtype: str
     ) -> tuple[Array, Array | None, Array | None]:
-        """By broadcasting; the tape asks for the sum over what is repeated."""
+        """Broadcast the arguments. The tape sums the gradients over repeated rows."""
         with self.asked():
             a, b, c = (self.tensor(t, dtype) for t in (x, y, g))
             s, gx, gy = self._pulled_back(a, b, c, lambda a, b: self.function(a[:, None], b))
             return _numbers(s), _numbers(gx), _numbers(gy)
 
     def normalize(self, x: Array, g: Array, dtype: str) -> tuple[Array, Array | None]:
-        """By `normalize`."""
+        """Call `normalize` and its VJP."""
         with self.asked():
             a, c = self.tensor(x, dtype), self.tensor(g, dtype)
             with tf.GradientTape() as tape:
@@ -222,7 +222,7 @@ class TensorflowFrontend(TensorflowFunction):
             return _numbers(unit), _numbers(tape.gradient(unit, a, output_gradients=c))
 
     def distance_loss(self, x: Array, y: Array, dtype: str, weights: Array | None, reduction: str) -> float:
-        """By `cosine_distance_loss`."""
+        """Call `cosine_distance_loss`."""
         with self.asked():
             w = None if weights is None else self.tensor(weights, dtype)
             loss = self.frontend.cosine_distance_loss
@@ -230,13 +230,13 @@ class TensorflowFrontend(TensorflowFunction):
             return float(_numbers(loss(a, b, weights=w, reduction=reduction)))
 
     def embedding_loss(self, x: Array, y: Array, target: Array, margin: float, dtype: str) -> Array:
-        """By `cosine_embedding_loss`."""
+        """Call `cosine_embedding_loss`."""
         with self.asked():
             a, b, t = self.tensor(x, dtype), self.tensor(y, dtype), tf.constant(target.astype(np.int32))
             return _numbers(self.frontend.cosine_embedding_loss(a, b, t, margin=margin, reduction="none"))
 
     @contextmanager
     def threads(self, count: int) -> Iterator[None]:
-        """The package's own threads."""
+        """Set the number of threads that the package starts itself, inside the context."""
         with own_threads(count):
             yield

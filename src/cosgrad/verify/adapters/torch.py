@@ -1,4 +1,4 @@
-"""PyTorch functions: derivatives by autograd, forward mode, vmap and compiler by PyTorch's own."""
+"""Adapters of PyTorch: autograd, forward mode, vmap and compilation by PyTorch's own transforms."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from cosgrad.verify.adapters.base import (
 from cosgrad.verify.layouts import lay
 from cosgrad.verify.ulp import Array
 
-# what PyTorch's own compiler calls
+# the C++ compilers that PyTorch's own compiler calls
 COMPILERS = ("c++", "g++", "clang++")
 _DTYPES = {
     "float64": torch.float64,
@@ -42,16 +42,16 @@ def _or_zeros(grads: Sequence[Tensor | None], like: Sequence[Tensor]) -> list[Te
 
 
 class TorchFunction(Function):
-    """Somebody's function of two tensors."""
+    """A user's function of two tensors."""
 
     framework = "torch"
 
     def dtypes(self) -> tuple[str, ...]:
-        """The four."""
+        """Return the four dtypes."""
         return tuple(_DTYPES)
 
     def tensor(self, a: Array, dtype: str, layout: str | None = None) -> Tensor:
-        """A tensor of this dtype, in memory as the layout says."""
+        """Return a tensor of this dtype with this memory layout."""
         if layout is None:
             return torch.from_numpy(a.copy()).to(_DTYPES[dtype])
         lie = lay(a, layout, dtype)
@@ -77,7 +77,7 @@ class TorchFunction(Function):
         return torch.stack([self._one(a, b) for a, b in zip(x, y, strict=True)])
 
     def _one(self, x: Tensor, y: Tensor) -> Tensor:
-        """The number for two vectors."""
+        """Return the number for two vectors."""
         match self.signature:
             case "rows":
                 return self._call(x[None], y[None])[0]
@@ -87,7 +87,7 @@ class TorchFunction(Function):
                 return self._call(x[:, None], y[:, None])[0, 0]
 
     def value(self, x: Array, y: Array, dtype: str, layout: str | None = None) -> Output:
-        """The plain call, without a graph."""
+        """Call the function on rows, without a graph."""
         a, b = self.tensor(x, dtype, layout), self.tensor(y, dtype, layout)
         before = _array(a), _array(b)
         with torch.no_grad():
@@ -107,13 +107,13 @@ class TorchFunction(Function):
         return _or_zeros(grads, inputs)
 
     def vjp(self, x: Array, y: Array, g: Array, dtype: str, layout: str | None = None) -> tuple[Array, Array]:
-        """Reverse mode."""
+        """Apply reverse mode."""
         a, b = (self.tensor(t, dtype, layout).requires_grad_() for t in (x, y))
         gx, gy = self._first(self._rows(a, b), (a, b), self.tensor(g, dtype))
         return _array(gx), _array(gy)
 
     def jvp(self, x: Array, y: Array, u: Array, v: Array, dtype: str) -> Array:
-        """Forward mode with dual tensors, which also knows the `jvp` of an old-style `autograd.Function`."""
+        """Apply forward mode with dual tensors, which also uses the `jvp` of an old `autograd.Function`."""
         a, b, du, dv = (self.tensor(t, dtype) for t in (x, y, u, v))
         with torch.autograd.forward_ad.dual_level(), self.guarded():
             dual: Any = torch.autograd.forward_ad.make_dual
@@ -125,20 +125,20 @@ class TorchFunction(Function):
     def hvp(
         self, x: Array, y: Array, u: Array, v: Array, g: Array, dtype: str
     ) -> tuple[Array, Array, Array | None]:
-        """Reverse mode twice."""
+        """Apply reverse mode twice."""
         a, b, c = (self.tensor(t, dtype).requires_grad_() for t in (x, y, g))
         gx, gy = self._first(self._rows(a, b), (a, b), c, graph=True)
         z = (gx * self.tensor(u, dtype)).sum() + (gy * self.tensor(v, dtype)).sum()
         if not z.requires_grad:
             raise UnsupportedError("its gradient cannot be differentiated again")
-        # `autograd.grad` visits only what leads to the arguments, and would miss a `once_differentiable`
+        # `autograd.grad` visits only nodes that lead to the arguments. It would miss a `once_differentiable`.
         with self.guarded():
             z.backward()  # type: ignore[no-untyped-call]
         hx, hy, hg = _or_zeros([t.grad for t in (a, b, c)], (a, b, c))
         return _array(hx), _array(hy), _array(hg)
 
     def vmap(self, x: Array, y: Array, dtype: str) -> Array:
-        """`torch.func.vmap` over batches of rows, or over vectors."""
+        """Apply `torch.func.vmap` over batches of rows, or over vectors."""
         a, b = self.tensor(x, dtype), self.tensor(y, dtype)
         with self.guarded():
             if self.signature == "rows" and len(x) % 3 == 0:
@@ -147,7 +147,7 @@ class TorchFunction(Function):
             return _array(torch.func.vmap(self._one)(a, b))
 
     def vmap_gradient(self, x: Array, y: Array, dtype: str) -> tuple[Array, Array]:
-        """`torch.func.vmap` of `torch.func.grad`."""
+        """Apply `torch.func.vmap` to `torch.func.grad`."""
         a, b = self.tensor(x, dtype), self.tensor(y, dtype)
         with self.guarded():
             gx, gy = torch.func.vmap(torch.func.grad(self._one, argnums=(0, 1)))(a, b)
@@ -156,7 +156,10 @@ class TorchFunction(Function):
     def compiled(
         self, x: Array, y: Array, g: Array, dtype: str, whole: bool = False
     ) -> tuple[Array, Array, Array]:
-        """`torch.compile(fullgraph=True)`: traced and differentiated ahead of time, or compiled too."""
+        """Apply `torch.compile(fullgraph=True)`.
+
+        The function is traced and differentiated ahead of time. With `whole`, it is also compiled.
+        """
         if self.signature != "rows":
             raise UnsupportedError("asked of functions of rows")
         a, b = (self.tensor(t, dtype).requires_grad_() for t in (x, y))
@@ -169,7 +172,7 @@ class TorchFunction(Function):
 
     @contextmanager
     def threads(self, count: int) -> Iterator[None]:
-        """`torch.set_num_threads`."""
+        """Call `torch.set_num_threads`, inside the context."""
         before = torch.get_num_threads()
         torch.set_num_threads(count)
         try:
@@ -179,7 +182,7 @@ class TorchFunction(Function):
 
 
 class TorchFrontend(TorchFunction):
-    """`cosgrad.torch`, at eps = 0 over the last dimension."""
+    """`cosgrad.torch` with eps = 0, over the last dimension."""
 
     def __init__(self, quantity: Quantity = "similarity", beat: Callable[[], None] = lambda: None) -> None:
         import cosgrad.torch as frontend
@@ -195,7 +198,7 @@ class TorchFrontend(TorchFunction):
     def every_pair(
         self, x: Array, y: Array, g: Array, dtype: str
     ) -> tuple[Array, Array | None, Array | None]:
-        """By broadcasting; autograd asks for the sum over what is repeated."""
+        """Broadcast the arguments. Autograd sums the gradients over repeated rows."""
         a, b = self.tensor(x, dtype).requires_grad_(), self.tensor(y, dtype).requires_grad_()
         with self.guarded():
             s = self.function(a[:, None], b)
@@ -203,14 +206,14 @@ class TorchFrontend(TorchFunction):
         return _array(s), _array(gx), _array(gy)
 
     def normalize(self, x: Array, g: Array, dtype: str) -> tuple[Array, Array | None]:
-        """By `normalize`."""
+        """Call `normalize` and its VJP."""
         a = self.tensor(x, dtype).requires_grad_()
         with self.guarded():
             unit = self.frontend.normalize(a, dim=-1, eps=0.0)
         return _array(unit), _array(self._first(unit, [a], self.tensor(g, dtype))[0])
 
     def distance_loss(self, x: Array, y: Array, dtype: str, weights: Array | None, reduction: str) -> float:
-        """By `cosine_distance_loss`."""
+        """Call `cosine_distance_loss`."""
         w = None if weights is None else self.tensor(weights, dtype)
         with self.guarded():
             loss = self.frontend.cosine_distance_loss
@@ -219,14 +222,14 @@ class TorchFrontend(TorchFunction):
             )
 
     def embedding_loss(self, x: Array, y: Array, target: Array, margin: float, dtype: str) -> Array:
-        """By `cosine_embedding_loss`."""
+        """Call `cosine_embedding_loss`."""
         a, b, t = self.tensor(x, dtype), self.tensor(y, dtype), torch.from_numpy(target.copy())
         with self.guarded():
             return _array(self.frontend.cosine_embedding_loss(a, b, t, margin=margin, reduction="none"))
 
 
 def prepare(target: Any) -> Any:
-    """What is called: an `autograd.Function` through `apply`, a module class as one of its instances."""
+    """Return the callable of a target: `apply` of an `autograd.Function`, an instance of a module class."""
     if isinstance(target, type) and issubclass(target, torch.autograd.Function):
         return target.apply
     if isinstance(target, type) and issubclass(target, torch.nn.Module):

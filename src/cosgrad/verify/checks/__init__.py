@@ -1,1 +1,1 @@
-"""The checks, by what they are about."""
+"""The checks, with one module per topic."""

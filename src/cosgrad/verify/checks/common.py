@@ -1,4 +1,4 @@
-"""What several checks need: a function compared with itself, and names for what only a check can see."""
+"""Helpers for several checks: comparing a function with itself, and describing lost digits and overflow."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from cosgrad.verify.ulp import FORMATS, Array, round_to
 
 @contextmanager
 def optional(case: Case) -> Iterator[None]:
-    """Around what a stranger may do without; the package raises nowhere."""
+    """Ignore exceptions of optional features. The package's own functions must not raise."""
     try:
         yield
     except UnsupportedError:
@@ -29,12 +29,15 @@ def optional(case: Case) -> Iterator[None]:
 
 
 def holds(x: Array, dtype: str) -> bool:
-    """Whether the dtype has these numbers."""
+    """Return whether these numbers are exact in the dtype."""
     return bool(np.array_equal(round_to(x, dtype), x))
 
 
 def same(case: Case, batch: Batch, one: Array, other: Array, why: str, size: Array | float = 1.0) -> Finding:
-    """Two ways to the same numbers: the same bits in the package, within rounding of `size` elsewhere."""
+    """Compare two results that should be equal.
+
+    The package's own results must have the same bits. Others may differ by rounding of `size`.
+    """
     one, other = one.reshape(len(batch), -1), other.reshape(len(batch), -1)
     equal = (one == other) | (np.isnan(one) & np.isnan(other))
     with np.errstate(invalid="ignore"):
@@ -52,13 +55,16 @@ def same(case: Case, batch: Batch, one: Array, other: Array, why: str, size: Arr
 
 
 def gradient_size(batch: Batch) -> Array:
-    """|g| max(1, 1/|x|, 1/|y|) per row: no term of a gradient is larger, even where norms are mixed up."""
+    """Return |g| max(1, 1/|x|, 1/|y|) for each row.
+
+    No term of a gradient is larger, even if the function confuses the norms.
+    """
     norms = np.minimum(np.linalg.norm(batch.x, axis=1), np.linalg.norm(batch.y, axis=1))
     return np.asarray(np.abs(batch.g) * np.maximum(1.0, 1.0 / np.where(norms == 0, np.inf, norms)))
 
 
 def lost_digits(batch: Batch, got: Array, true: Array) -> Finding:
-    """A hazard where more than three of the type's digits are gone in some row."""
+    """Return a hazard if more than three of the type's digits are lost in some row."""
     got, true = got.reshape(len(batch), -1), true.reshape(len(batch), -1)
     size = np.linalg.norm(true, axis=1)
     relative = np.linalg.norm(got - true, axis=1) / np.where(size == 0, 1.0, size)
@@ -67,7 +73,7 @@ def lost_digits(batch: Batch, got: Array, true: Array) -> Finding:
     if error < 1000 * epsilon:
         return Finding("pass", error / epsilon, batch.describe(at), dtype=batch.dtype)
     angles = [min(float(p.angle), np.pi - float(p.angle)) for p in batch.pairs]
-    # where it begins to matter, if it does, and where it ends
+    # the largest angle with an error of 0.5 % or more, if there is one, and the row with the largest error
     begins = max(
         (row for row in range(len(batch)) if relative[row] >= 5e-3), key=angles.__getitem__, default=at
     )
@@ -80,7 +86,7 @@ def lost_digits(batch: Batch, got: Array, true: Array) -> Finding:
 
 
 def most_lost(found: list[Finding]) -> list[Finding]:
-    """The dtype in which least is left, which says more than the one with the longest way to fall."""
+    """Return the finding with the largest relative error, which need not be the largest error in ulp."""
     return sorted(found, key=lambda f: (f.ulp or 0.0) * FORMATS[f.dtype].unit)[-1:]
 
 
@@ -93,7 +99,7 @@ def _lost(error: float, epsilon: float) -> str:
 
 
 def out_of_scale(e: Evidence) -> list[str]:
-    """What over- and underflow did."""
+    """Describe the effects of overflow and underflow."""
     seen = []
     for name, test in (("NaN", np.isnan), ("Inf", np.isinf)):
         if any((test(g) & ~test(t)).any() for g, t in zip(e.got, e.true, strict=True)):

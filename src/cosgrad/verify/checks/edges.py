@@ -1,4 +1,4 @@
-"""Zero, empty and non-finite vectors, and rows that must not know of each other."""
+"""Checks of zero, empty and non-finite vectors, of independent rows and of unchanged arguments."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def _one_per_call(case: Case) -> bool:
 
 @check("zero vectors", "S = 0, gradient 0, never NaN", raising="hazard")
 def zero(case: Case) -> Iterator[Finding]:
-    """The mathematics leaves it open; a careful implementation decides."""
+    """Check zero vectors. The mathematics does not define S there, but a careful implementation does."""
     bad = case.breach
     expected = 0.0 if case.f.sign > 0 else 1.0
     for dtype in case.checked:
@@ -54,7 +54,7 @@ def zero(case: Case) -> Iterator[Finding]:
 
 @check("empty vectors", "S = 0 at length 0", raising="skipped")
 def empty(case: Case) -> Iterator[Finding]:
-    """An empty sum is 0."""
+    """Check empty vectors. An empty sum is 0."""
     expected = 0.0 if case.f.sign > 0 else 1.0
     dtype = case.dtypes[0]
     got = case.f.value(np.zeros((3, 0)), np.zeros((3, 0)), dtype).values
@@ -67,7 +67,7 @@ def empty(case: Case) -> Iterator[Finding]:
 
 @check("non-finite rows", "NaN there, and nowhere else", raising="hazard")
 def non_finite(case: Case) -> Iterator[Finding]:
-    """One bad sample must not spoil a batch."""
+    """Check that a row with NaN or Inf gives NaN and does not change the other rows."""
     dtype = case.dtypes[0]
     batch = inputs.ordinary(case.seed, 16, dtype, 5)
     others = [0, 1, 3, 4]
@@ -105,7 +105,7 @@ def non_finite(case: Case) -> Iterator[Finding]:
 
 @check("rows", "alone the same as in a batch")
 def rows(case: Case) -> Iterator[Finding]:
-    """No row depends on another."""
+    """Check that no row depends on another row."""
     if _one_per_call(case):
         yield Finding("skipped", why="it is called with one pair at a time")
         return
@@ -132,7 +132,7 @@ def rows(case: Case) -> Iterator[Finding]:
 
 @check("arguments", "left unchanged")
 def arguments(case: Case) -> Iterator[Finding]:
-    """A function of two arrays writes to neither."""
+    """Check that the function does not write to its arguments."""
     for dtype in case.wide:
         for batch in (inputs.ordinary(case.seed, 16, dtype), inputs.lattice(case.seed, 3, dtype)):
             if case.f.value(batch.x, batch.y, dtype).mutated:

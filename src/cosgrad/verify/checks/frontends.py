@@ -19,7 +19,7 @@ from cosgrad.verify.ulp import FORMATS, Array, Numbers, round_to
 
 @check("unit vector", "x / |x| and its derivative", quantity="similarity", audience="frontends")
 def unit_vector(case: Case) -> Iterator[Finding]:
-    """`normalize`, at eps = 0."""
+    """Check `normalize` with eps = 0."""
     for dtype in case.dtypes:
         for n in (1, 3, 17, 768):
             families = (inputs.ordinary, inputs.extreme, inputs.wild, inputs.subnormal)
@@ -46,7 +46,7 @@ def _measured(
 
 @check("losses", "every reduction, with weights", quantity="similarity", audience="frontends")
 def losses(case: Case) -> Iterator[Finding]:
-    """Held to a handful of roundings: a reduction adds and divides in the dtype."""
+    """Check the losses. A few roundings are allowed, because a reduction adds and divides in the dtype."""
     for dtype in case.dtypes:
         unit = FORMATS[dtype].unit
         batch = inputs.angles(case.seed, 17, dtype)
@@ -67,7 +67,7 @@ def losses(case: Case) -> Iterator[Finding]:
 
 @check("closed forms", "where there is no kernel", quantity="similarity", audience="frontends")
 def closed_forms(case: Case) -> Iterator[Finding]:
-    """Devices and compilers that cannot call it: held to a wider bound."""
+    """Check the closed forms within a wider bound. Devices and compilers without the kernel use them."""
     textbook = replace(case, exact=False)
     distance = adapters.frontend(case.f.framework, "distance", case.f.beat)
     for dtype in case.dtypes:
@@ -84,7 +84,10 @@ def closed_forms(case: Case) -> Iterator[Finding]:
 
 @check("as NumPy", "S, D, gradients: the same bits", quantity="similarity", audience="frontends")
 def as_numpy(case: Case) -> Iterator[Finding]:
-    """One kernel: a frontend adds no rounding of its own, on hard input and on what is no number."""
+    """Check that the results have the same bits as in NumPy, also for hard and non-finite input.
+
+    All frontends share one kernel, and none adds rounding of its own.
+    """
     if case.f.framework == "numpy":
         yield Finding("skipped", why="it is NumPy")
         return
@@ -107,7 +110,7 @@ def as_numpy(case: Case) -> Iterator[Finding]:
 
 
 def _alike(batch: inputs.Batch, what: str, got: Array, expected: Array) -> Finding:
-    """Compare as bits; NaN is one number."""
+    """Compare the bits. All NaN count as equal."""
     bits = (np.where(np.isnan(a), np.nan, a).view(np.int64) for a in (got, expected))
     same = np.equal(*bits).reshape(len(batch), -1).all(axis=1)
     if same.all():
@@ -117,7 +120,7 @@ def _alike(batch: inputs.Batch, what: str, got: Array, expected: Array) -> Findi
 
 
 def _no_numbers(seed: int, n: int, dtype: str) -> inputs.Batch:
-    """Zeros, and what is not finite."""
+    """Return rows with zeros, infinities and NaN."""
     x = np.ones((4, n))
     x[:, 0] = (0.0, np.inf, -np.inf, np.nan)
     x[0] = 0.0

@@ -1,4 +1,4 @@
-"""First derivatives."""
+"""Checks of first derivatives."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _vjp(case: Case, batch: inputs.Batch) -> tuple[Array, Array]:
 
 @check("gradients", "dS/dx and dS/dy, any cotangent", raising="skipped")
 def gradients(case: Case) -> Iterator[Finding]:
-    """On ordinary input."""
+    """Check the gradients on ordinary input."""
     for dtype in case.checked:
         for n in LENGTHS:
             batch = inputs.ordinary(case.seed, n, dtype)
@@ -41,7 +41,7 @@ def _explain(case: Case, batch: inputs.Batch, e: Evidence) -> list[str]:
 
 
 def own_derivative(case: Case, batch: inputs.Batch, e: Evidence) -> bool:
-    """Whether the gradient agrees with differences of the function itself, which are taken in float64."""
+    """Return whether the gradient agrees with finite differences of the function itself, in float64."""
     if "float64" not in case.dtypes:
         return False
     h = 1e-5
@@ -63,7 +63,7 @@ def own_derivative(case: Case, batch: inputs.Batch, e: Evidence) -> bool:
 
 @check("hard gradients", "right on every hard input", quantity="similarity", audience="frontends")
 def hard(case: Case) -> Iterator[Finding]:
-    """The package's own bound holds everywhere."""
+    """Check that the package's own bound holds on all hard input."""
     for dtype in case.dtypes:
         for n in (1, 2, 3, 16, 17, 768) if case.thorough else (1, 2, 3, 17):
             batches = inputs.hard(case.seed, n, dtype)
@@ -77,7 +77,7 @@ def hard(case: Case) -> Iterator[Finding]:
 
 @check("total derivative", "<u, dS/dx> + <v, dS/dy>", raising="skipped")
 def total(case: Case) -> Iterator[Finding]:
-    """By the function that says so where there is one, else from the gradients."""
+    """Check the total derivative. NumPy has a function for it. Others compute it from the gradients."""
     for dtype in case.checked:
         for n in (2, 3, 16, 768):
             batch = inputs.ordinary(case.seed, n, dtype)
@@ -89,7 +89,7 @@ def total(case: Case) -> Iterator[Finding]:
 
 
 def paired(case: Case, batch: inputs.Batch, got: Array) -> Finding:
-    """A derivative along (u, v) that was added up from rounded gradients."""
+    """Check a derivative along (u, v) that was summed from rounded gradients."""
     true, scale = case.f.sign * batch.totals[0].floats, batch.totals[1].floats
     relative = 8 * FORMATS[batch.dtype].unit if case.exact else bounds.textbook(batch.dtype, batch.n).relative
     error = np.nan_to_num(np.abs(got - true) / (relative * scale), nan=np.inf)
@@ -103,7 +103,7 @@ def paired(case: Case, batch: inputs.Batch, got: Array) -> Finding:
 
 @check("orthogonality", "<x, dS/dx> = <y, dS/dy> = 0", raising="skipped")
 def orthogonality(case: Case) -> Iterator[Finding]:
-    """S does not change with |x|, so its gradient has no part along x."""
+    """Check that the gradient has no part along x, because S does not change with |x|."""
     for dtype in case.checked:
         for n in (2, 3, 17, 768):
             batch = inputs.ordinary(case.seed, n, dtype)
@@ -129,7 +129,10 @@ def orthogonality(case: Case) -> Iterator[Finding]:
 
 @check("near-parallel gradient", "alive and right at 1e-7 rad", raising="skipped")
 def near(case: Case) -> Iterator[Finding]:
-    """Where training ends; 1 % off at 1e-5 rad in float32 is common, a dead gradient is a mistake."""
+    """Check nearly parallel vectors, which are the usual end of training.
+
+    An error of 1 % at 1e-5 rad in float32 is common. A zero gradient is a mistake.
+    """
     lost: list[Finding] = []
     for dtype in case.checked:
         for n in (2, 3, 16, 768):
@@ -145,7 +148,7 @@ def near(case: Case) -> Iterator[Finding]:
 
 @check("extreme-scale gradient", "squares over- or underflow", raising="skipped")
 def extreme(case: Case) -> Iterator[Finding]:
-    """A hazard to others."""
+    """Check norms at the ends of the range. A failure is only a hazard for users' functions."""
     for dtype in case.wide:
         for n in (2, 16, 768):
             batch = inputs.extreme(case.seed, n, dtype)

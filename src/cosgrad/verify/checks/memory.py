@@ -1,4 +1,4 @@
-"""How the arguments lie in memory."""
+"""Checks of memory layouts of the arguments."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _laid_out(case: Case, batch: inputs.Batch, layout: str) -> Iterator[Finding]
 
 @check("strides", "any way to lie in memory")
 def strides(case: Case) -> Iterator[Finding]:
-    """Memory is read by its strides."""
+    """Check that the function respects strides."""
     for dtype in case.checked:
         for n in (3, 16, 100):
             batch = inputs.ordinary(case.seed, n, dtype)
@@ -50,7 +50,7 @@ def strides(case: Case) -> Iterator[Finding]:
 
 @check("broadcast", "stride 0; (M, 1, D) with (N, D)", raising="skipped")
 def broadcast(case: Case) -> Iterator[Finding]:
-    """Rows that are repeated without being there twice; gradients add up over the repetition."""
+    """Check rows that are repeated by stride 0. Their gradients are summed over the repetitions."""
     for dtype in case.checked:
         base = inputs.ordinary(case.seed, 17, dtype)
         batch = inputs.batch(

@@ -1,4 +1,4 @@
-"""Second derivatives."""
+"""Checks of second derivatives."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cosgrad.verify.registry import check
 
 @check("Hessian product", "gradients' change along (u, v)", raising="skipped")
 def hessian(case: Case) -> Iterator[Finding]:
-    """What gradient penalties and implicit layers differentiate."""
+    """Check the Hessian-vector product, which gradient penalties and implicit layers use."""
     for dtype in case.wide:
         for n in (2, 3, 16, 100):
             batch = inputs.ordinary(case.seed, n, dtype)
@@ -24,7 +24,7 @@ def hessian(case: Case) -> Iterator[Finding]:
 
 @check("double backward", "symmetric; right in g too", raising="skipped")
 def double_backward(case: Case) -> Iterator[Finding]:
-    """<H(u, v), (s, t)> = <H(s, t), (u, v)>, and the gradient is linear in its cotangent."""
+    """Check that <H(u, v), (s, t)> = <H(s, t), (u, v)>, and that the gradient is linear in its cotangent."""
     for dtype in case.wide:
         for n in (3, 16):
             batch = inputs.ordinary(case.seed, n, dtype)

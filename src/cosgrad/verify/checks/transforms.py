@@ -1,4 +1,4 @@
-"""Derivatives, batching, compilation and threads as the framework provides them."""
+"""Checks of the framework's forward mode, batching, compilation and threads."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from cosgrad.verify.ulp import FORMATS
 
 @check("forward mode", "the derivative along (u, v)", raising="skipped")
 def forward_mode(case: Case) -> Iterator[Finding]:
-    """Jacobian-vector products."""
+    """Check Jacobian-vector products (JVPs)."""
     if case.f.framework == "numpy":
         raise UnsupportedError("numpy has no forward mode")
     for dtype in case.wide:
@@ -28,7 +28,7 @@ def forward_mode(case: Case) -> Iterator[Finding]:
 
 @check("adjoint", "<J(u, v), g> = <(u, v), J'g>", raising="skipped")
 def adjoint(case: Case) -> Iterator[Finding]:
-    """Forward and reverse mode are transposes of each other."""
+    """Check that forward and reverse mode are transposes of each other."""
     for dtype in case.wide:
         for n in (3, 17, 768):
             batch = inputs.ordinary(case.seed, n, dtype)
@@ -50,7 +50,7 @@ def adjoint(case: Case) -> Iterator[Finding]:
 
 @check("vmap", "values and gradients", raising="skipped")
 def vmap(case: Case) -> Iterator[Finding]:
-    """What it supports it must do right."""
+    """Check batching. It may be unsupported, but it must not be wrong."""
     for dtype in case.wide:
         for n in (3, 16):
             batch = inputs.ordinary(case.seed, n, dtype)
@@ -67,7 +67,7 @@ def vmap(case: Case) -> Iterator[Finding]:
 
 @check("compile", "values and gradients, one graph", raising="skipped")
 def compiled(case: Case) -> Iterator[Finding]:
-    """One graph, no break."""
+    """Check compilation to one graph without a break."""
     for dtype in case.wide if case.thorough else case.wide[:1]:
         batch = inputs.ordinary(case.seed, 16, dtype)
         s, gx, gy = case.f.compiled(batch.x, batch.y, batch.g, dtype, case.thorough)
@@ -77,7 +77,10 @@ def compiled(case: Case) -> Iterator[Finding]:
 
 @check("threads", "the same bits with any number")
 def threads(case: Case) -> Iterator[Finding]:
-    """A sum that is split by thread count changes with it."""
+    """Check that the bits do not depend on the number of threads.
+
+    They do if a sum is split by the number of threads.
+    """
     if case.f.signature != "rows":
         yield Finding("skipped", why="it is called with one pair at a time")
         return

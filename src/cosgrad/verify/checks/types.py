@@ -1,4 +1,4 @@
-"""Dtypes."""
+"""Checks of dtypes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cosgrad.verify.registry import check
 
 @check("result type", "that of the arguments")
 def result_type(case: Case) -> Iterator[Finding]:
-    """float32 in, float32 out."""
+    """Check that the result has the dtype of the arguments."""
     for dtype in case.checked:
         batch = inputs.ordinary(case.seed, 16, dtype)
         got = case.f.value(batch.x, batch.y, dtype).dtype
@@ -26,7 +26,7 @@ def result_type(case: Case) -> Iterator[Finding]:
 
 @check("half types", "float16 and bfloat16", raising="skipped")
 def half(case: Case) -> Iterator[Finding]:
-    """What is supported is right within the type's own rounding."""
+    """Check that supported half types are right within their own rounding."""
     for dtype in ("float16", "bfloat16"):
         if dtype not in case.f.dtypes():
             yield Finding("skipped", why=f"{case.f.framework} has no {dtype} here")
@@ -49,7 +49,7 @@ def half(case: Case) -> Iterator[Finding]:
 
 @check("half-type scales", "squares over- or underflow", raising="skipped")
 def half_scales(case: Case) -> Iterator[Finding]:
-    """float16 ends at 65504 and 6e-8."""
+    """Check norms at the ends of a half type's range. float16 ranges from 6e-8 to 65504."""
     for dtype in case.half:
         for n in (2, 16):
             batch = inputs.extreme(case.seed, n, dtype)

@@ -1,4 +1,4 @@
-"""What the function returns, on ordinary and on hard input."""
+"""Checks of returned values, on ordinary and on hard input."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from cosgrad.verify.ulp import FORMATS, Array, round_to
 
 @check("value", "right on ordinary vectors")
 def value(case: Case) -> Iterator[Finding]:
-    """Everybody must pass this."""
+    """Check ordinary vectors. Every function must pass."""
     for dtype in case.checked:
         for n in inputs.LENGTHS:
             batch = inputs.ordinary(case.seed, n, dtype)
-            # vectors of length 1 are parallel, which is no ordinary angle
+            # vectors of length 1 are parallel, so their angle is not ordinary
             otherwise: Verdict = "hazard" if n == 1 and not case.exact else "fail"
             yield case.values(batch, case.f.value(batch.x, batch.y, dtype).values, otherwise)
 
 
 @check("hard input", "right on hard ones, every dtype", audience="frontends")
 def hard(case: Case) -> Iterator[Finding]:
-    """The package's own bound holds everywhere."""
+    """Check that the package's own bound holds on all hard input."""
     for dtype in case.dtypes:
         for n in inputs.LENGTHS:
             batches = inputs.hard(case.seed, n, dtype)
@@ -41,7 +41,10 @@ def hard(case: Case) -> Iterator[Finding]:
 
 @check("cancellation", "right where <x, y> cancels")
 def cancellation(case: Case) -> Iterator[Finding]:
-    """Rounding is allowed its due, an overflow in a component's square is not ordinary."""
+    """Check vectors whose <x, y> cancels. The bound allows for rounding.
+
+    A failure is only a hazard for users' functions, because the square of a component may overflow.
+    """
     for dtype in case.wide:
         for n in (2, 3, 16, 768):
             batch = inputs.cancelling(case.seed, n, dtype)
@@ -51,7 +54,10 @@ def cancellation(case: Case) -> Iterator[Finding]:
 
 @check("near parallel", "D down to an angle of 1e-7", quantity="distance")
 def near_parallel(case: Case) -> Iterator[Finding]:
-    """1 - S has no digits left at an angle of 1e-4 in float32; the distance itself has all of them."""
+    """Check the distance at small angles.
+
+    In float32, 1 - S has no digits left at an angle of 1e-4. The distance itself has all of them.
+    """
     lost: list[Finding] = []
     for dtype in case.checked:
         for n in (2, 3, 16, 768):
@@ -66,7 +72,7 @@ def near_parallel(case: Case) -> Iterator[Finding]:
 
 @check("range", "never beyond 1; exact at x = y")
 def bounded(case: Case) -> Iterator[Finding]:
-    """A cosine of 1.0000001 makes an arccos NaN."""
+    """Check that results stay in range. The arccos of 1.0000001 is NaN."""
     similarity = case.f.sign > 0
     low, high = (-1.0, 1.0) if similarity else (0.0, 2.0)
     rows = 200 if case.f.signature == "rows" else 20
@@ -107,7 +113,7 @@ def _exactly(case: Case, x: Array, y: Array, dtype: str, expected: float, what: 
 
 @check("symmetry", "f(x, y) = f(y, x)")
 def symmetry(case: Case) -> Iterator[Finding]:
-    """Bit for bit in the package; for others within rounding."""
+    """Check symmetry: bit for bit in the package, within rounding in users' functions."""
     for dtype in case.checked:
         for n in (3, 16, 17, 768):
             for batch in (inputs.ordinary(case.seed, n, dtype), inputs.near(case.seed, n, dtype)):
@@ -119,7 +125,7 @@ def symmetry(case: Case) -> Iterator[Finding]:
 
 @check("scale", "f(2^k x, y) = f(x, y)")
 def scale(case: Case) -> Iterator[Finding]:
-    """The cosine knows directions only."""
+    """Check that powers of two change nothing, because the cosine depends only on directions."""
     for dtype in case.checked:
         k = 3 if dtype == "float16" else 12
         for n in (3, 17, 768):
@@ -135,7 +141,7 @@ def scale(case: Case) -> Iterator[Finding]:
 
 @check("extreme scales", "squares over- or underflow")
 def extreme(case: Case) -> Iterator[Finding]:
-    """A hazard to others."""
+    """Check norms at the ends of the range. A failure is only a hazard for users' functions."""
     for dtype in case.wide:
         for n in (2, 16, 768):
             batch = inputs.extreme(case.seed, n, dtype)
