@@ -156,6 +156,6 @@ def _name() -> str:
 
     try:
         worker = get_worker()
-    except ValueError:  # in a test there is no worker
+    except ValueError:  # outside a worker, as in a test
         return "this process"
     return f"worker {worker.address}"

@@ -41,7 +41,7 @@ def checked(where: str) -> Path:
     """Return the path of a regular file.
 
     Raises:
-        SourceError: There is no regular file. The message has the reason and the cure.
+        SourceError: The place is not a regular file. The message has the reason and the cure.
     """
     path, column = split(where)
     if not _exists(path):
