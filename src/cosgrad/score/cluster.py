@@ -58,7 +58,7 @@ def connected(scheduler: str | None, wait: float, say: Callable[[str], None]) ->
                         f"no Dask cluster can be started on this machine: {_why(error)}"
                     ) from None
                 stack.callback(_close, target)
-                target.scale(CPU_COUNT)  # processes that start while the cluster is made outlive an interrupt
+                target.scale(CPU_COUNT)  # later than the cluster, or an interrupt would leave processes
             client = _client(distributed, target, loop, wait, say)
         stack.callback(_close, client)
         yield client

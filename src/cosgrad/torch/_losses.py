@@ -179,7 +179,7 @@ def _unit_distance(
 
 def _weights(weights: Tensor | float | None, losses: Tensor) -> Tensor:
     if not isinstance(weights, Tensor):
-        wide = OPS.widen(losses.new_empty(()))  # a Python number does not fit a half type
+        wide = OPS.widen(losses.new_empty(()))  # a half type would round the number
         if isinstance(weights, int | float):
             weights = as_tensor(weights, wide)
         else:
