@@ -1,1 +1,1 @@
-"""Losses for libraries that train: a module for each, which imports its library."""
+"""Losses for training libraries. There is one module for each library, which imports this library."""

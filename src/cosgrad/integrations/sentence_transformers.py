@@ -4,8 +4,9 @@ Each class is a subclass of the library's loss of the same name and replaces the
 from embeddings. The embedding of texts, the gradient cache, the trainer, `MatryoshkaLoss` and model cards
 work as before.
 
-The library keeps its options as attributes, which may be assigned at any time. So each call reads the
-attributes that the library's own method reads: an option is used with the library's meaning or refused.
+The library stores its options as attributes, which may be assigned at any time. So each call reads the
+attributes that the library's own method reads. An option has the same meaning as in the library, or it raises
+an error.
 """
 
 import math
@@ -20,7 +21,7 @@ from cosgrad.require import require
 from cosgrad.torch import contrastive_loss, pairwise_cosine_similarity
 from cosgrad.torch._rule import traced, transformed
 
-# 6.0 is the first whose cached loss keeps its hyperparameters in the loss that it wraps.
+# 6.0 is the first version whose cached loss stores its hyperparameters in the loss that it wraps.
 require(
     "sentence_transformers", "sentence-transformers", "6.0", user="cosgrad.integrations.sentence_transformers"
 )
@@ -50,9 +51,10 @@ CURE = "or take sentence-transformers' own class, from sentence_transformers.sen
 class MultipleNegativesRankingLoss(losses.MultipleNegativesRankingLoss):
     r"""Compute the mean of -log softmax_j(scale S_ij) of each anchor's positive, in bounded memory.
 
-    S is the cosine of anchor i with candidate j. The candidates are the positives and hard negatives of the
-    whole batch. Loss and gradients are those of sentence-transformers' loss. That loss keeps several copies
-    of the matrix of scores for its backward; this one never builds it (see `cosgrad.torch.contrastive_loss`).
+    S_ij is the cosine of anchor i and candidate j. The candidates are the positives and hard negatives of the
+    whole batch. The loss and its gradients are those of sentence-transformers' loss. That loss keeps several
+    copies of the matrix of scores for its backward pass. This loss never builds the matrix (see
+    `cosgrad.torch.contrastive_loss`).
 
     Every option may also be assigned after construction. Options that are not supported raise an error, in
     the constructor or when the loss is computed. `get_config_dict` returns the constructor's arguments.
@@ -61,11 +63,11 @@ class MultipleNegativesRankingLoss(losses.MultipleNegativesRankingLoss):
         model: The model to train.
         scale: 1 / temperature, a number or a tensor of one element above 0.
         similarity_fct: `util.cos_sim`, `cosgrad.torch.pairwise_cosine_similarity`, or the name of one.
-        gather_across_devices: Take the candidates of all ranks. They travel in a ring, so no rank gathers
-            them, and every rank returns the loss of the whole batch.
+        gather_across_devices: Use the candidates of all ranks. They are sent around a ring of the ranks, so
+            no rank stores all of them. Every rank returns the loss of the whole batch.
         directions: ("query_to_doc",), or both "query_to_doc" and "doc_to_query".
-        partition_mode: "per_direction" if there are two directions: the loss is the mean of both.
-        hardness_mode: None, unless `hardness_strength` is 0. Hardness weighting is not supported.
+        partition_mode: Must be "per_direction" if there are two directions. The loss is the mean of both.
+        hardness_mode: Must be None, unless `hardness_strength` is 0. Hardness weighting is not supported.
         hardness_strength: Has no effect without a `hardness_mode`, as in sentence-transformers.
 
     Raises:
@@ -118,8 +120,9 @@ class MultipleNegativesRankingLoss(losses.MultipleNegativesRankingLoss):
 class CachedMultipleNegativesRankingLoss(losses.CachedMultipleNegativesRankingLoss):
     """Compute the same loss for batches whose texts have to be embedded in small parts.
 
-    As in sentence-transformers, texts are embedded twice, first without a graph, and activations take the
-    memory of `mini_batch_size` texts. The loss in between is one call on all embeddings.
+    As in sentence-transformers, the texts are embedded twice, first without a graph and then with it. So only
+    the activations of `mini_batch_size` texts are in memory. Between the two passes, the loss is computed in
+    one call for all embeddings.
 
     Args:
         model: The model to train.
@@ -130,12 +133,12 @@ class CachedMultipleNegativesRankingLoss(losses.CachedMultipleNegativesRankingLo
         gather_across_devices: As in `MultipleNegativesRankingLoss`.
         directions: As in `MultipleNegativesRankingLoss`.
         partition_mode: As in `MultipleNegativesRankingLoss`.
-        show_progress_bar: Show how far the batch is.
+        show_progress_bar: Show the progress within a batch.
         hardness_mode: As in `MultipleNegativesRankingLoss`.
         hardness_strength: As in `MultipleNegativesRankingLoss`.
 
     Raises:
-        ValueError: As `MultipleNegativesRankingLoss`.
+        ValueError: For the same reasons as `MultipleNegativesRankingLoss`.
     """
 
     def __init__(
@@ -172,7 +175,10 @@ class CachedMultipleNegativesRankingLoss(losses.CachedMultipleNegativesRankingLo
     def calculate_loss(
         self, reps: list[list[Tensor]], labels: Tensor | None = None, *, with_backward: bool = False
     ) -> Tensor:
-        """Return the loss of the embeddings, a list of parts for each column, and compute their gradients."""
+        """Return the loss of the embeddings, which are a list of parts for each column.
+
+        Compute the gradients of the embeddings if `with_backward`.
+        """
         loss = _loss(self, [torch.cat(parts) for parts in reps])
         if not with_backward:
             return loss
@@ -181,7 +187,7 @@ class CachedMultipleNegativesRankingLoss(losses.CachedMultipleNegativesRankingLo
 
 
 def _loss(options: Loss, embeddings: list[Tensor]) -> Tensor:
-    """Return the loss of the embeddings under the options that the loss has at this moment."""
+    """Return the loss of the embeddings, with the current attributes of the loss as options."""
     if len(embeddings) < 2:
         raise ValueError(f"embeddings of {len(embeddings)} columns must be of two at least")
     both = _both_ways(
@@ -205,16 +211,16 @@ def _loss(options: Loss, embeddings: list[Tensor]) -> Tensor:
 
 
 def _at_least_float32(embeddings: Tensor) -> Tensor:
-    """Return narrower floats as float32, as `util.cos_sim` does: the loss is then float32 as well."""
+    """Return narrower floats as float32, like `util.cos_sim`, so that the loss is also float32."""
     narrow = embeddings.is_floating_point() and torch.finfo(embeddings.dtype).bits < 32
     return embeddings.float() if narrow else embeddings
 
 
 def _temperature(scale: Any) -> Any:
-    """Return 1 / scale, a number or a tensor with its graph, or raise an error that names the scale."""
+    """Return 1 / scale as a number or a differentiable tensor, or raise an error that names the scale."""
     try:
         if not isinstance(scale, Tensor):
-            scale = scale.__float__()  # unlike float(scale), takes no text
+            scale = scale.__float__()  # unlike float(scale), this does not accept text
             right = 0 < scale < math.inf
         else:
             hidden = scale.is_meta or traced() or transformed()
@@ -227,7 +233,7 @@ def _temperature(scale: Any) -> Any:
 
 
 def _both_ways(similarity_fct: Any, directions: Any, mode: Any, hardness: Any, strength: Any) -> bool:
-    """Return whether both directions are asked for, or raise an error that names the option to change."""
+    """Return whether both directions are requested, or raise an error that names the option to change."""
     if not any(similarity_fct is cosine for cosine in COSINES.values()):
         raise ValueError(
             f"similarity_fct={similarity_fct!r} must be sentence_transformers.util.cos_sim or "

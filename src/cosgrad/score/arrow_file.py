@@ -1,7 +1,8 @@
 """The messages of an Arrow IPC file or stream, checked against the size of the file.
 
-Only the headers of the messages are read. Format: https://arrow.apache.org/docs/format/Columnar.html, section
-"Serialization and Interprocess Communication (IPC)"; headers are FlatBuffers tables of `Message.fbs`.
+Only the headers of the messages are read. The format is described in
+https://arrow.apache.org/docs/format/Columnar.html, section "Serialization and Interprocess Communication
+(IPC)". The headers are FlatBuffers tables of `Message.fbs`.
 """
 
 from __future__ import annotations
@@ -14,12 +15,12 @@ from pathlib import Path
 from cosgrad.score.rows import SourceError
 
 MARK = b"ARROW1"
-HEAD, TAIL = 8, 10  # the mark and two bytes of padding; the length of the footer and the mark
+HEAD, TAIL = 8, 10  # mark and two bytes of padding; length of the footer and mark
 CONTINUATION = 0xFFFFFFFF
 END, SCHEMA, DICTIONARY, RECORDS, UNKNOWN = 0, 1, 2, 3, -1
 KINDS = (SCHEMA, DICTIONARY, RECORDS)
-LONGEST = 1 << 28  # a header has fewer bytes; other data seldom do
-PADDING = 64  # the most that writers align to
+LONGEST = 1 << 28  # a greater number is not the length of a header, but other data
+PADDING = 64  # the greatest alignment of writers
 AGAIN = "write or copy it again"
 
 
@@ -29,7 +30,7 @@ class Layout:
 
     Attributes:
         streamed: Whether it is a stream, which has no footer.
-        sizes: The rows of each record batch.
+        sizes: The number of rows of each record batch.
         compressed: Whether a record batch is compressed.
     """
 
@@ -42,7 +43,8 @@ def layout(path: Path) -> Layout:
     """Return the layout of a file that holds one Arrow IPC file or stream and nothing else.
 
     Raises:
-        SourceError: The file has another size than its messages say, no end mark, or other contents.
+        SourceError: The size of the file does not match its messages, the end mark is missing, or the file
+            has other contents.
     """
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         told = f"{path} cannot be read: it has {len(data):,} bytes"
@@ -100,7 +102,7 @@ def _layout(streamed: bool, records: list[Message]) -> Layout:
 
 
 def _messages(data: mmap.mmap, start: int, stop: int, told: str) -> tuple[list[Message], int, bool]:
-    """Return the record batches, the byte behind the messages, and whether the end mark is there."""
+    """Return the record batches, the offset of the end of the messages, and whether there is an end mark."""
     records: list[Message] = []
     at = start
     while at < stop:
@@ -126,9 +128,9 @@ class Message:
     """The header of a message.
 
     Attributes:
-        kind: The kind, as Arrow numbers it.
-        end: The byte behind its body.
-        rows: The rows of a record batch, otherwise 0.
+        kind: Arrow's number of the kind.
+        end: The offset of the end of its body.
+        rows: The number of rows of a record batch, otherwise 0.
         compressed: Whether the record batch is compressed.
     """
 
@@ -139,7 +141,7 @@ class Message:
 
 
 def _message(data: mmap.mmap, at: int) -> Message | None:
-    """Return the message that begins at this byte; None if none does."""
+    """Return the message that begins at this offset, or None."""
     head = at + 4
     word = int.from_bytes(data[at:head], "little")
     if word == CONTINUATION:  # written since Arrow 0.15
@@ -163,9 +165,9 @@ def _message(data: mmap.mmap, at: int) -> Message | None:
 
 
 def _fields(table: bytes) -> tuple[int, int, int, bool]:
-    """Return the kind of a message, the bytes of its body, the rows, and whether they are compressed.
+    """Return the kind of a message, the size of its body, its number of rows, and whether it is compressed.
 
-    A FlatBuffers table begins with the distance to its vtable. The vtable has the place of each field, or 0.
+    A FlatBuffers table begins with the distance to its vtable. The vtable has the offset of each field, or 0.
     """
 
     def place(start: int, field: int) -> int:

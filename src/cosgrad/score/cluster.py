@@ -28,12 +28,12 @@ OFF = logging.CRITICAL + 1
 
 @contextmanager
 def connected(scheduler: str | None, wait: float, say: Callable[[str], None]) -> Iterator[Any]:
-    """Yield a client of the cluster at an address, or of local processes that end with it.
+    """Yield a client of the cluster at an address, or of local processes that are closed with the client.
 
     Args:
         scheduler: The address, or the file in which the scheduler wrote it.
         wait: Seconds to wait for a connection.
-        say: Shows a sentence.
+        say: A function that shows a sentence.
 
     Raises:
         SourceError: `scheduler` is neither an address nor such a file.
@@ -53,19 +53,19 @@ def connected(scheduler: str | None, wait: float, say: Callable[[str], None]) ->
             if address is None:
                 try:
                     target = within(STARTING, lambda: distributed.LocalCluster(loop=loop, **LOCAL))
-                except Exception as error:  # of many kinds: no port, no folder, no process
+                except Exception as error:  # of many types: no port, no folder, no process
                     raise EngineError(
                         f"no Dask cluster can be started on this machine: {_why(error)}"
                     ) from None
                 stack.callback(_close, target)
-                target.scale(CPU_COUNT)  # processes that start while the cluster is made outlive an interrupt
+                target.scale(CPU_COUNT)  # later than the cluster, or an interrupt would leave processes
             client = _client(distributed, target, loop, wait, say)
         stack.callback(_close, client)
         yield client
 
 
 def _client(distributed: Any, target: Any, loop: Any, wait: float, say: Callable[[str], None]) -> Any:
-    """Return a client; say in which versions it differs from the cluster."""
+    """Return a client. Show a message if its versions differ from those of the cluster."""
     # The finalizer of a client that has not connected prints a traceback. `connected` closes the others.
     kind = type("Client", (distributed.Client,), {"__del__": lambda _: None})
 
@@ -80,7 +80,7 @@ def _client(distributed: Any, target: Any, loop: Any, wait: float, say: Callable
             raise SourceError(f"--scheduler {target} is no address: {error}") from None
         except ImportError as error:
             raise EngineError(f"{target} needs another version of Dask: {error}") from None
-        except Exception as error:  # of many kinds where something else than a scheduler answers
+        except Exception as error:  # of many types, if something other than a scheduler answers
             raise EngineError(f"no scheduler answers at --scheduler {target}: {_why(error)}") from None
     for warning in caught:
         if warning.category.__name__ == "VersionMismatchWarning":
@@ -93,7 +93,7 @@ def _why(error: Exception) -> str:
 
 
 def _address(scheduler: str) -> str:
-    """Return the address of a scheduler from itself, or from the file in which the scheduler wrote it."""
+    """Return the address of a scheduler: the argument, or the address in a file of the scheduler."""
     path = Path(scheduler)
     if "://" in scheduler or not (path.exists() or path.suffix == ".json"):
         return scheduler
@@ -115,7 +115,7 @@ def _address(scheduler: str) -> str:
 
 def _close(closeable: Any) -> None:
     """Close a client or a cluster, which may have lost its connections."""
-    with shielded(), suppress(Exception):  # after any failure, the same command goes on
+    with shielded(), suppress(Exception):  # the command continues after any failure
         within(CLOSING, lambda: closeable.close(timeout=CLOSING))
 
 
@@ -123,8 +123,8 @@ def _close(closeable: Any) -> None:
 def _loop() -> Iterator[Any]:
     """Yield an event loop that runs in a thread in which SIGINT is blocked.
 
-    Processes inherit the signals that are blocked in the thread that starts them. A terminal sends SIGINT
-    to all processes of the command: without the block, every worker would print a traceback.
+    Processes inherit the blocked signals of the thread that starts them. A terminal sends SIGINT to all
+    processes of the command. Without the block, every worker would print a traceback.
     """
     from multiprocessing.resource_tracker import ensure_running
 
@@ -154,7 +154,7 @@ def _loop() -> Iterator[Any]:
 
 
 def _silence() -> None:
-    """Silence the logs of Dask and its event loop until the process ends: its errors become sentences."""
+    """Silence the logs of Dask and its event loop until the process ends. We report errors ourselves."""
     for name in "distributed", "tornado", "asyncio":
         logger = logging.getLogger(name)
         logger.setLevel(OFF)
@@ -164,7 +164,7 @@ def _silence() -> None:
 
 @contextmanager
 def _reminder(say: Callable[[str], None], sentence: str) -> Iterator[None]:
-    """Say a sentence if the block takes longer than some seconds."""
+    """Show a sentence if the block takes longer than `NOTICE` seconds."""
     timer = threading.Timer(NOTICE, say, (sentence,))
     timer.daemon = True
     timer.start()

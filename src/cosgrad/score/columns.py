@@ -1,4 +1,4 @@
-"""Vectors in an Arrow column: fixed-size lists or lists, with nulls and wrong lengths told."""
+"""Vectors in an Arrow column of lists or fixed-size lists, and the reasons why rows are bad."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from cosgrad.score.rows import GOOD, NULL, WRONG_LENGTH, Rows
 
 
 def storage(kind: pa.DataType) -> pa.DataType:
-    """Return the type in which a column is stored; that of tensors of one axis is a list."""
+    """Return the type in which a column is stored. Tensors of one axis are stored as lists."""
     if isinstance(kind, pa.FixedShapeTensorType) and len(kind.shape) == 1:
         return kind.storage_type
     return kind
 
 
 def is_vector(kind: pa.DataType) -> bool:
-    """Tell whether a column of this type holds vectors of numbers."""
+    """Return whether a column of this type has vectors of numbers."""
     kind = storage(kind)
     lists = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
     return bool(lists and (pa.types.is_floating(kind.value_type) or pa.types.is_integer(kind.value_type)))
 
 
 def fixed_length(kind: pa.DataType) -> int | None:
-    """Return the length that the type itself prescribes."""
+    """Return the length that the type prescribes, or None."""
     return kind.list_size if pa.types.is_fixed_size_list(kind) else None
 
 
 def lengths(column: pa.Array) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """Return the length of every vector, -1 if it is null."""
+    """Return the length of every vector. The length of a null is -1."""
     return np.asarray(pc.fill_null(pc.list_value_length(column), -1), np.int64)
 
 
@@ -42,13 +42,13 @@ SUPPORTED = (
 
 
 def refusal(subject: str, kind: pa.DataType) -> str:
-    """Return the subject and, in brackets, how a column of this type becomes a column of vectors."""
+    """Return the subject and, in brackets, the conversion of a column of this type to vectors."""
     cure = _cure(kind)
     return f"{subject} ({cure})" if cure else subject
 
 
 def listed(schema: pa.Schema) -> str:
-    """Return the columns of a file without vectors, with the cures for those that may hold some."""
+    """Return a list of the columns of a file without vectors, with conversions where they exist."""
     most = 20
     shown = [
         f"{field.name} of {field.type}"
@@ -60,7 +60,7 @@ def listed(schema: pa.Schema) -> str:
 
 
 def _cure(kind: pa.DataType) -> str:
-    """Return the way from a column of this type to one of vectors, empty if there is none."""
+    """Return the conversion of a column of this type to vectors, or "" if there is none."""
     types = pa.types
     if isinstance(kind, pa.BaseExtensionType):
         if isinstance(kind, pa.FixedShapeTensorType):
@@ -88,7 +88,7 @@ def _cure(kind: pa.DataType) -> str:
 
 
 def _cure_of_elements(kind: pa.DataType) -> str:
-    """Return the way from lists of elements of this type to vectors."""
+    """Return the conversion of lists of elements of this type to vectors."""
     if pa.types.is_boolean(kind):
         return "cast the elements to int8"
     if pa.types.is_nested(kind):
@@ -99,12 +99,12 @@ def _cure_of_elements(kind: pa.DataType) -> str:
 
 
 def is_list_view(kind: pa.DataType) -> bool:
-    """Return whether this is a list view, a type that pyarrow has since version 16."""
+    """Return whether this is a list view. pyarrow has this type since version 16."""
     return str(kind).startswith(("list_view<", "large_list_view<"))
 
 
 def vectors(column: pa.Array, length: int) -> Rows:
-    """Return the vectors (n, length), zeros where a row is bad, and why each row is (n,)."""
+    """Return the vectors (n, length), with zeros in bad rows, and the reason codes (n,)."""
     if isinstance(column, pa.ExtensionArray):
         column = column.storage
     if pa.types.is_fixed_size_list(column.type):

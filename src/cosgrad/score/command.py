@@ -1,4 +1,4 @@
-"""`cosgrad score`, from options to exit code."""
+"""The command `cosgrad score`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ KEPT = "the parts that are done are kept, run the same command to go on"
 
 @dataclass(frozen=True)
 class Options:
-    """As on the command line."""
+    """The options of the command line."""
 
     left: str
     right: str
@@ -41,7 +41,7 @@ class Options:
 
 
 def run(options: Options) -> int:
-    """Score, show how far it is, and return the exit code."""
+    """Score the pairs, show the progress, and return the exit code."""
     console, complaints = consoles()
     try:
         with interruptible():
@@ -93,7 +93,7 @@ def _run(options: Options, console: Console, complaints: Console) -> int:
 
 
 def _computed(work: job.Job, missing: list[int], options: Options, complaints: Console) -> bool:
-    """Compute what is missing; False if a row is bad and none may be."""
+    """Compute the missing parts. Return False if a row is bad with --strict."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -112,7 +112,7 @@ def _computed(work: job.Job, missing: list[int], options: Options, complaints: C
     with Progress(*columns, console=complaints, transient=True) as progress:
         already = work.rows - sum(_rows(work, part) for part in missing)
         task = progress.add_task(work.quantity, total=work.rows, completed=already)
-        with closing(done):  # a cluster is left here, not when the generator is collected
+        with closing(done):  # close the cluster here, not when the generator is collected
             for part, bad in done:
                 check()
                 progress.advance(task, _rows(work, part))
@@ -135,7 +135,7 @@ Counted = dict[tuple[str, str], tuple[int, list[int]]]
 
 
 def _counted(work: job.Job) -> Counted:
-    """Return by side and reason how many rows are bad, and the first of them."""
+    """Return the number of bad rows and the first row numbers, for each side and reason."""
     found: Counted = {}
     for bad in parts.bad_rows(work):
         for side, reasons in bad.items():

@@ -1,4 +1,4 @@
-"""Computation of the parts: in this process, or by the workers of a Dask cluster."""
+"""Computation of the parts, in this process or by the workers of a Dask cluster."""
 
 from __future__ import annotations
 
@@ -35,19 +35,19 @@ def on_dask(
     wait: float = WAIT,
     say: Callable[[str], None],
 ) -> Generator[Done]:
-    """Compute the parts on a Dask cluster whose workers see the same files, or on one of local processes.
+    """Compute the parts on a Dask cluster whose workers see the same files, or on a cluster of processes.
 
-    A part whose worker dies is given to another.
+    If a worker dies, another worker computes its part.
 
     Args:
         job: The job.
         missing: The parts to compute.
         scheduler: The address of the cluster, or the file in which the scheduler wrote it.
-        wait: Seconds to wait for a cluster that does nothing.
-        say: Shows a sentence while nothing happens.
+        wait: Seconds to wait for a cluster that computes nothing.
+        say: A function that shows a sentence while no part is finished.
 
     Raises:
-        EngineError: The cluster cannot be reached, does nothing for `wait` seconds, or gives up a part.
+        EngineError: The cluster cannot be reached, computes nothing for `wait` seconds, or gives up a part.
         SourceError: A worker cannot read the files or write a part.
     """
     with cluster.connected(scheduler, wait, say) as client:
@@ -72,10 +72,10 @@ def on_dask(
                 done = future.result(timeout=TICK)
             except SourceError:
                 raise
-            except Exception as error:  # of a worker, the scheduler or the connection: of many kinds
+            except Exception as error:  # of many types: of a worker, the scheduler or the connection
                 if not isinstance(error, TimeoutError) or future.status == "error":
                     raise _failure(job, part, future.status, error, watch) from None
-                future.add_done_callback(ended.put)  # a worker died with the result: another computes it
+                future.add_done_callback(ended.put)  # the worker died with the result, so another computes it
                 watch.look()
                 continue
             watch.advanced()
@@ -85,7 +85,7 @@ def on_dask(
 
 
 def _failure(job: Job, part: int, status: str, error: BaseException, watch: Watch) -> EngineError:
-    """Return the error to raise for one that a part ended with."""
+    """Return the error to raise for the error of a part."""
     start = part * job.part_rows
     name = f"part {part} (rows {start} to {min(start + job.part_rows, job.rows)})"
     kind = type(error).__name__
@@ -105,10 +105,10 @@ def _failure(job: Job, part: int, status: str, error: BaseException, watch: Watc
 
 
 class _Call:
-    """The call of `compute` for a part, which `pickle.loads` makes where it loads the pickle.
+    """The call of `compute` for a part, as a pickle that `pickle.loads` executes on the worker.
 
-    The scheduler loads the functions and arguments of tasks. It sees `pickle.loads` and bytes, and so needs
-    no cosgrad.
+    The scheduler loads the functions and arguments of tasks. It loads only `pickle.loads` and bytes, so it
+    does not need cosgrad.
     """
 
     def __init__(self, job: Job, part: int) -> None:
@@ -122,10 +122,10 @@ _of_thread = threading.local()
 
 
 def compute(job: Job, part: int, version: str) -> Done:
-    """Compute a part in a thread of a Dask worker; the same part has the same bytes every time."""
+    """Compute a part in a thread of a Dask worker. The result of a part always has the same bytes."""
     if cosgrad.__version__ != version:
         raise ImportError(f"it has cosgrad {cosgrad.__version__}, and the job is of {version}")
-    worker = _of_thread.__dict__.pop("worker", None)  # the place where it reads on belongs to one thread
+    worker = _of_thread.__dict__.pop("worker", None)  # its position in the files belongs to one thread
     try:
         if worker is None or worker.job != job:
             _check_files(job)
@@ -135,12 +135,12 @@ def compute(job: Job, part: int, version: str) -> Done:
         raise SourceError(f"{_name()}: {error}") from None
     except OSError as error:
         raise SourceError(f"{_name()}: reading or writing part {part} failed: {error}") from None
-    _of_thread.worker = worker  # not after an error: reading may have ended in the middle of a chunk
+    _of_thread.worker = worker  # not after an error, which may occur in the middle of a chunk
     return done
 
 
 def _check_files(job: Job) -> None:
-    """Check that this machine sees the files and the folder of the job."""
+    """Raise an error unless this machine has the files and the folder of the job."""
     cure = "the workers must see the same files under the same paths as the command"
     for where in job.places:
         if not where.exists():
@@ -156,6 +156,6 @@ def _name() -> str:
 
     try:
         worker = get_worker()
-    except ValueError:  # no worker, but a test
+    except ValueError:  # outside a worker, as in a test
         return "this process"
     return f"worker {worker.address}"

@@ -1,4 +1,4 @@
-"""Errors of the operating system, with the file that failed and whether it was read or written."""
+"""Errors of the operating system, converted to messages with the file and the operation that failed."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from cosgrad.score.rows import SourceError
 
 @contextmanager
 def reading(path: Path | str, where: str = "") -> Iterator[None]:
-    """Turn errors of the operating system and of too little memory into one that says the file was read.
+    """Convert errors of the operating system and of memory to errors of reading the file.
 
     Args:
         path: The file.
-        where: The place in the file, as ", rows 0 to 10".
+        where: The place in the file, for example ", rows 0 to 10".
     """
     with _told(f"{path} cannot be read{where}"):
         yield
@@ -23,7 +23,7 @@ def reading(path: Path | str, where: str = "") -> Iterator[None]:
 
 @contextmanager
 def writing(path: Path | str) -> Iterator[None]:
-    """Do the same for a file that is written."""
+    """Convert errors of the operating system and of memory to errors of writing the file."""
     with _told(f"{path} cannot be written"):
         yield
 

@@ -1,4 +1,4 @@
-"""A job: two files, what is asked of their pairs, and the parts in which it is done."""
+"""A job: two files, the quantity to compute for their pairs, and the computation of its parts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from cosgrad.score.sources import Source, source
 
 Quantity = Literal["similarity", "distance"]
 BadRows = dict[str, dict[str, list[int]]]  # side, reason, row numbers
-ZeroVectors = dict[str, tuple[int, list[int]]]  # side, how many, the first row numbers
+ZeroVectors = dict[str, tuple[int, list[int]]]  # side, the number of them, the first row numbers
 OF_ZERO = {"similarity": 0, "distance": 1}  # the value of a pair with a zero vector
 FIRST = 10  # row numbers of zero vectors that are kept for each part
 PART_BYTES, PART_ROWS = 32 << 20, 1 << 18
@@ -29,19 +29,19 @@ State = tuple[int, int]
 
 @dataclass(frozen=True)
 class Job:
-    """Two files, what is asked of their pairs, and how they are cut into parts.
+    """Two files, the quantity to compute for their pairs, and the size of the parts.
 
     Attributes:
-        left: `PATH` or `PATH:COLUMN`, absolute.
-        right: The same.
+        left: `PATH` or `PATH:COLUMN` of the first file, absolute.
+        right: `PATH` or `PATH:COLUMN` of the second file, absolute.
         out: The file to write, absolute.
-        quantity: What to compute.
-        rows: Pairs in all.
-        length: Of every vector.
-        part_rows: Pairs in a part.
-        dtype: Of the result.
-        raw: "bfloat16" if .npy files with elements of two bytes without a name are read so.
-        state: Size and time of change of both files: all parts must find them unchanged.
+        quantity: The quantity to compute.
+        rows: The number of all pairs.
+        length: The length of every vector.
+        part_rows: The number of pairs in a part.
+        dtype: The dtype of the result.
+        raw: "bfloat16" if the elements of .npy files with the unnamed two-byte dtype are bfloat16.
+        state: The size and the time of change of both files. They must be the same for all parts.
     """
 
     left: str
@@ -57,31 +57,31 @@ class Job:
 
     @property
     def parts(self) -> int:
-        """How many parts there are."""
+        """The number of parts."""
         return -(-self.rows // self.part_rows)
 
     @property
     def folder(self) -> Path:
-        """Where parts are kept until all are there."""
+        """The folder of the parts, until all are computed."""
         return Path(f"{self.out}.parts")
 
     @property
     def bad_rows_table(self) -> Path:
-        """The file that lists all bad rows, where there are any."""
+        """The file that lists all bad rows. It is written only if there are any."""
         return Path(f"{self.out}.bad_rows.csv")
 
     @cached_property
     def description(self) -> str:
-        """All of it as JSON."""
+        """All attributes as JSON."""
         return json.dumps(asdict(self))
 
     @cached_property
     def digest(self) -> str:
-        """In the name of every part, so that no other job takes it for its own."""
+        """A digest of the description. It is in the name of every part, so that jobs cannot mix parts."""
         return hashlib.sha256(self.description.encode()).hexdigest()[:16]
 
     def values_of(self, part: int) -> Path:
-        """Return the file of a part's values, which is there when the part is done."""
+        """Return the file of a part's values. It exists if and only if the part is finished."""
         return self.folder / f"{self.digest}-{part:08d}.npy"
 
     def bad_rows_of(self, part: int) -> Path:
@@ -94,12 +94,12 @@ class Job:
         return split(self.left)[0], split(self.right)[0], self.folder
 
     def missing(self) -> list[int]:
-        """Return the parts that are still to be done."""
+        """Return the parts that are not finished."""
         with reading(self.folder):
             return [part for part in range(self.parts) if not self.values_of(part).exists()]
 
     def check_unchanged(self) -> None:
-        """Refuse to go on with files that are not those of the plan."""
+        """Raise an error if a file has changed since the plan."""
         for name, where, state in zip(("LEFT", "RIGHT"), (self.left, self.right), self.state, strict=True):
             if _state(where) != state:
                 raise SourceError(f"{name} {where} has changed since the job began")
@@ -114,11 +114,11 @@ def _state(where: str) -> State:
 def plan(left: str, right: str, out: Path, quantity: Quantity, raw: Literal["bfloat16"] | None = None) -> Job:
     """Return the job of these files.
 
-    `raw` says how .npy files with elements of two bytes without a name are read.
+    `raw` is the dtype of the elements of .npy files with the unnamed two-byte dtype.
 
     Raises:
-        SourceError: A file has no vectors, the two have not the same number of them and the same length, or
-            the output cannot be where it should.
+        SourceError: A file has no vectors, the files have different numbers or lengths of vectors, or the
+            output file cannot be written.
     """
     with writing(f"--out {out}"):
         outputs.check(out)
@@ -154,21 +154,21 @@ def plan(left: str, right: str, out: Path, quantity: Quantity, raw: Literal["bfl
 
 
 class Worker:
-    """Computes parts; keeps both files open, since reading on is cheaper than opening again."""
+    """Computes parts. It keeps both files open, because this is faster than opening them for every part."""
 
     def __init__(self, job: Job) -> None:
         self.job = job
 
     @cached_property
     def sources(self) -> tuple[Source, Source]:
-        """Both files."""
+        """Both opened files."""
         return source(self.job.left, self.job.raw), source(self.job.right, self.job.raw)
 
     def compute(self, part: int) -> BadRows:
         """Compute a part, write its values, and return its bad rows: side, reason, row numbers."""
         job = self.job
         start, stop = part * job.part_rows, min((part + 1) * job.part_rows, job.rows)
-        job.check_unchanged()  # a mapped file that has become shorter would kill the process
+        job.check_unchanged()  # if a mapped file became shorter, the process would be killed
         try:
             values, bad, zeros = self._scored(start, stop)
         except MemoryError:
@@ -183,7 +183,7 @@ class Worker:
         return bad
 
     def _scored(self, start: int, stop: int) -> tuple[np.ndarray[Any, Any], BadRows, ZeroVectors]:
-        """Return the values of rows, the bad rows, and the zero vectors."""
+        """Return the values of the rows [start, stop), the bad rows, and the zero vectors."""
         job = self.job
         sides = dict(zip(("left", "right"), self.sources, strict=True))
         vectors, bad, why = {}, {}, {}

@@ -1,11 +1,12 @@
-"""The length of the vectors of a job, where columns of lists do not prescribe it.
+"""The length of the vectors of a job, if columns of lists do not prescribe it.
 
-1. A side whose length is certain (.npy, fixed-size lists) decides. The other side must have a row of this
-   length.
-2. If both sides are columns of lists, the length that most pairs have on both sides decides. Null and empty
-   rows do not count. Of two lengths with equally many pairs, the greater one decides.
-3. If no pair has one length on both sides, the most frequent length of each side counts, and these two must
-   be equal. Again, the greater one of two decides, and empty rows count only if all are empty.
+1. If one side has a fixed length (.npy, fixed-size lists), this is the length. The other side must have a row
+   of this length.
+2. If both sides are columns of lists, the length is the one that most pairs have on both sides. Null and
+   empty rows do not count. If two lengths have equally many pairs, the greater one is used.
+3. If no pair has the same length on both sides, the most frequent length of each side is used, and the two
+   must be equal. If two lengths are equally frequent, the greater one is used. Empty rows count only if all
+   rows are empty.
 
 The whole column is read, unless the rest of it cannot change the result. So the result does not depend on the
 order of reading or on how a file is cut into batches.
@@ -26,7 +27,7 @@ Lengths = np.ndarray[Any, np.dtype[np.int64]]
 
 
 def common(left: Source, right: Source) -> int:
-    """Return the length of the vectors of both sides, 0 if no row has one.
+    """Return the length of the vectors of both sides, or 0 if no row has a length.
 
     Raises:
         SourceError: The two sides have vectors of different lengths.
@@ -50,7 +51,7 @@ def _equal(left: int, right: int) -> int:
 
 
 def _usual(side: Source, wanted: int) -> int | None:
-    """Return the wanted length if a row has it, else the most frequent length, None if all rows are null."""
+    """Return `wanted` if a row has this length, else the most frequent length, or None if all are null."""
     counts: Counter[int] = Counter()
     for lengths in side.lengths():
         if (lengths == wanted).any():
@@ -79,7 +80,10 @@ def _count(counts: Counter[int], lengths: Lengths) -> None:
 
 
 def _most(counts: Counter[int]) -> int | None:
-    """Return the most frequent length, the greater one of two, and 0 only if all rows are empty."""
+    """Return the most frequent length. Of equally frequent lengths, return the greatest.
+
+    The result is 0 only if all rows are empty.
+    """
     return max(counts, key=lambda length: (length > 0, counts[length], length), default=None)
 
 

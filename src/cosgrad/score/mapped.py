@@ -1,7 +1,7 @@
-"""Rows of uncompressed files, read so that the resident memory stays that of the rows.
+"""Reading of rows of uncompressed files, without resident memory for other rows.
 
 A page of a mapped file counts as resident memory of the process until it is dropped. A process that maps a
-file and keeps the pages grows to the size of the file; Dask then pauses the worker.
+file and keeps the pages grows to the size of the file. Dask then pauses the worker.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ Array = np.ndarray[Any, Any]
 def npy_rows(path: Path, header: Header, start: int, stop: int) -> Array:
     """Return the rows [start, stop) of a .npy file with this header.
 
-    The rows are read, not mapped: an error of the disk, or a file that has become shorter, is an exception
-    here. In a mapped file it kills the process.
+    The rows are read, not mapped. So an error of the disk, or a file that has become shorter, raises an
+    exception. With a mapped file it would kill the process.
 
     Raises:
         OSError: The file cannot be read, or ends before the last of the rows.
@@ -51,11 +51,11 @@ def _fill(file: Any, rest: memoryview) -> None:
 
 
 class Mapped:
-    """A file in memory, whose pages can be dropped.
+    """A mapped file whose pages can be dropped.
 
     Attributes:
-        buffer: The whole file, for pyarrow. Arrays that point into it stay valid when pages are dropped:
-            the next access reads the page again.
+        buffer: The whole file, for pyarrow. Arrays that point into it stay valid when pages are dropped,
+            because the next access reads the page again.
     """
 
     def __init__(self, path: Path) -> None:

@@ -21,10 +21,10 @@ class Header:
     """The contents of the header, and the place of the first element.
 
     Attributes:
-        shape: Two axes, rows of vectors.
+        shape: The number of rows and the length of the vectors.
         fortran: Whether the first axis varies fastest.
-        dtype: Of real numbers, or two bytes that hold a bfloat16.
-        offset: Bytes before the first element.
+        dtype: A dtype of real numbers, or the unnamed two-byte dtype of bfloat16.
+        offset: The number of bytes before the first element.
     """
 
     shape: tuple[int, int]
@@ -38,11 +38,11 @@ def header(path: Path, raw: str | None) -> Header:
 
     Args:
         path: A regular file.
-        raw: "bfloat16" if elements of two bytes without a name hold bfloat16.
+        raw: "bfloat16" if elements of the unnamed two-byte dtype are bfloat16.
 
     Raises:
-        SourceError: The file is not a .npy file, holds something else, or has another size than its header
-            says. The message has the cure.
+        SourceError: The file is not a .npy file, has other contents, or its size does not match its header.
+            The message has the cure.
     """
     with path.open("rb") as file:
         start = file.read(len(MAGIC))
@@ -55,7 +55,7 @@ def header(path: Path, raw: str | None) -> Header:
         file.seek(0)
         try:
             version = np.lib.format.read_magic(file)
-            # Version 3 differs from 2 by the encoding of field names, which arrays of numbers do not have.
+            # Version 3 differs from 2 only in the encoding of field names. Arrays of numbers have none.
             read = (
                 np.lib.format.read_array_header_1_0
                 if version == (1, 0)

@@ -1,4 +1,4 @@
-"""The file that the parts become, written in their folder and moved to its place when it is whole."""
+"""The output file. It is written in the folder of the parts and moved to its path when it is complete."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Values = np.ndarray[Any, Any]
 
 
 def check(path: Path) -> None:
-    """Refuse a place that cannot be written to, or a kind of file that is not."""
+    """Raise an error if the output path cannot be written, or if its suffix is not supported."""
     if (scheme := URL.match(str(path))) and not path.parent.is_dir():
         raise SourceError(f"--out {path} is a URL ({scheme[0]}/...); only local files are written")
     suffix = path.suffix.lower()
@@ -39,9 +39,10 @@ def check(path: Path) -> None:
 
 @contextmanager
 def becoming(path: Path, folder: Path) -> Iterator[Path]:
-    """Yield a path in the folder, on the same disk, that becomes `path` as a whole if all goes well.
+    """Yield a path in the folder, on the same disk. The file there is moved to `path` if the block succeeds.
 
-    Inside the block, errors of reading are named by `reading`. All other errors are errors of writing `path`.
+    Errors of the operating system in the block are reported as errors of writing `path`, unless `reading`
+    has already reported them as errors of reading.
     """
     beside = folder / f"{uuid.uuid4().hex}.unfinished"
     with writing(path):
@@ -62,9 +63,9 @@ def becoming(path: Path, folder: Path) -> Iterator[Path]:
 def write(
     path: Path, suffix: str, name: str, dtype: np.dtype[Any], rows: int, parts: Iterable[Values]
 ) -> None:
-    """Write the values of all parts as one column of this name, in the format that the suffix says.
+    """Write the values of all parts as one column of this name, in the format of the suffix.
 
-    The bytes depend on the values alone: a resumed job writes what an uninterrupted one does.
+    The bytes depend only on the values. So a resumed job writes the same file as an uninterrupted job.
     """
     if suffix.lower() == ".npy":
         _npy(path, dtype, rows, parts)

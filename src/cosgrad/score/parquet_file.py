@@ -10,11 +10,11 @@ from cosgrad.score.rows import SourceError
 
 MARK = b"PAR1"
 TAIL = 8  # the length of the footer in four bytes, and the mark
-SEARCHED = 1 << 24  # bytes from the end in which a mark before other bytes is looked for
+SEARCHED = 1 << 24  # bytes in which a misplaced mark is searched
 
 
 def check_marks(path: Path) -> None:
-    """Refuse a file that does not begin and end with the mark of Parquet.
+    """Raise an error if a file does not begin and end with the mark of Parquet.
 
     Raises:
         SourceError: The file was cut off, or other bytes precede or follow the Parquet file in it.
@@ -42,7 +42,9 @@ def check_marks(path: Path) -> None:
 
 
 def check_extent(path: Path, metadata: Any) -> None:
-    """Refuse two Parquet files in one: the second footer would be applied to the bytes of the first file.
+    """Raise an error if a file consists of two Parquet files.
+
+    The footer of the second file would be applied to the bytes of the first file.
 
     Args:
         path: The file.
@@ -69,7 +71,7 @@ def check_extent(path: Path, metadata: Any) -> None:
 
 
 def _end(chunk: Any) -> int:
-    """Return the first byte behind a column chunk."""
+    """Return the offset of the end of a column chunk."""
     starts = [chunk.data_page_offset]
     if chunk.dictionary_page_offset:
         starts.append(chunk.dictionary_page_offset)

@@ -1,4 +1,4 @@
-"""The folder of a job's parts: kept for one process, read for the output, and left without a trace."""
+"""The folder of a job's parts: it is locked for one process, read for the output, and then removed."""
 
 from __future__ import annotations
 
@@ -25,10 +25,11 @@ OURS = re.compile(r"job\.json|lock|[0-9a-f]{16}-\d+\.(npy|json)|[0-9a-f]{32}\.un
 
 @contextmanager
 def opened(job: Job, *, restart: bool) -> Iterator[None]:
-    """Keep the job's folder for this process; parts that are there must be this job's, or are discarded.
+    """Lock the job's folder for this process. Existing parts must be of this job, or `restart` removes them.
 
     Raises:
-        SourceError: Another process is at it, the parts are of another job, or it is somebody else's folder.
+        SourceError: Another process has locked the folder, the parts are of another job, or the folder has
+            files that are not parts.
     """
     folder = job.folder
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
@@ -69,7 +70,7 @@ def _locked(job: Job) -> Iterator[None]:
 
 
 def _describe(job: Job) -> None:
-    """Write what the parts are of, or find it written."""
+    """Write the description of the job, or check that the existing parts have the same description."""
     description = job.folder / DESCRIPTION
     if not description.exists() or not _any_part(job.folder):
         with outputs.becoming(description, job.folder) as beside:
@@ -109,14 +110,14 @@ def is_of(job: Job) -> bool:
 
 
 def _clear(folder: Path) -> None:
-    """Remove our files but the lock; what they are of goes last."""
+    """Remove our files except the lock. The description is removed last."""
     for path in sorted(folder.iterdir(), key=lambda path: path.name == DESCRIPTION):
         if OURS.fullmatch(path.name) and path.name != LOCK:
             path.unlink()
 
 
 def _reports(job: Job) -> Iterator[dict[str, Any]]:
-    """Yield the bad rows and the zero vectors of every part that is done."""
+    """Yield the bad rows and the zero vectors of every finished part."""
     for part in range(job.parts):
         path = job.bad_rows_of(part)
         with reading(path):
@@ -147,14 +148,14 @@ def _damaged(path: Path, error: Exception) -> SourceError:
 
 
 def bad_rows(job: Job) -> Iterator[BadRows]:
-    """Yield the bad rows of every part that is done and has any."""
+    """Yield the bad rows of every finished part that has any."""
     for report in _reports(job):
         if any((bad := report["bad"]).values()):
             yield bad
 
 
 def zero_vectors(job: Job) -> ZeroVectors:
-    """Return for each side how many zero vectors the parts that are done have, and the first row numbers."""
+    """Return the number of zero vectors in the finished parts and the first row numbers, for each side."""
     found: ZeroVectors = {}
     for report in _reports(job):
         for side, (count, rows) in report["zeros"].items():
@@ -164,7 +165,7 @@ def zero_vectors(job: Job) -> ZeroVectors:
 
 
 def finish(job: Job) -> None:
-    """Write the output and the list of bad rows from the parts, and remove these."""
+    """Write the output and the list of bad rows from the parts, and remove the parts."""
     table, out = job.bad_rows_table, Path(job.out)
     if next(bad_rows(job), None) is None:
         with writing(table):

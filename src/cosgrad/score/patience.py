@@ -1,4 +1,4 @@
-"""Calls that may never return, given up after some seconds."""
+"""A time limit for calls that may never return."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ STEP = 1.0  # seconds in which a lost signal is noticed
 def within(seconds: float, call: Callable[[], Any]) -> Any:
     """Return the result of a call, or raise its exception.
 
-    The call runs in another thread. It goes on there if it is given up, and ends with the process.
+    The call runs in another thread. After a time-out it continues there, and ends with the process.
 
     Raises:
         TimeoutError: The call has not returned in time.

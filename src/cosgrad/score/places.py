@@ -1,4 +1,4 @@
-"""The places of files: `PATH` or `PATH:COLUMN`, and the sentences for places that are not regular files."""
+"""The places of files, `PATH` or `PATH:COLUMN`, and the messages for places that are not regular files."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cosgrad.score.rows import SourceError
 
-URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # pathlib makes one slash of two
+URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # pathlib replaces two slashes by one
 GLOB = re.compile(r"[*?\[]")
 SPECIAL = (
     (stat.S_ISFIFO, "a named pipe"),
@@ -28,9 +28,9 @@ def split(where: str) -> tuple[Path, str | None]:
 
 
 def absolute(where: str) -> str:
-    """Return the same place from the root, so that it means the same in every folder and process.
+    """Return the place with an absolute path, which is valid in every working folder and process.
 
-    A symbolic link at the end keeps its name, since the suffix of that name says how the file is read.
+    A symbolic link at the end keeps its name, because the suffix of that name determines the file format.
     """
     path, column = split(where)
     path = path.parent.resolve() / path.name
@@ -41,7 +41,7 @@ def checked(where: str) -> Path:
     """Return the path of a regular file.
 
     Raises:
-        SourceError: The place has no such file. The message names the kind of the place, and the cure.
+        SourceError: The place is not a regular file. The message has the reason and the cure.
     """
     path, column = split(where)
     if not _exists(path):
@@ -67,7 +67,7 @@ def _exists(path: str | Path) -> bool:
 
 
 def _missing(where: str) -> str:
-    """Return the message for a place where no file is."""
+    """Return the message for a place without a file."""
     path = Path(where)
     if scheme := URL.match(where):
         return f"{where} is a URL ({scheme[0]}/...); only local files are read: download it first"

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM as exceptions that are not lost."""
+"""Conversion of SIGINT and SIGTERM to exceptions that cannot get lost."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _shields: list[None] = []
 
 
 class Terminated(KeyboardInterrupt):
-    """The process got SIGTERM."""
+    """The process has received SIGTERM."""
 
 
 def _handle(number: int, _: object) -> None:
@@ -29,7 +29,7 @@ def check() -> None:
     """Raise the exception of a signal that arrived in the block of `interruptible`.
 
     Python loses an exception that a signal raises in a callback of an import or of the garbage collector.
-    A loop that calls this function ends all the same.
+    A loop that calls this function ends in this case, too.
     """
     if _arrived and not _shields and threading.current_thread() is threading.main_thread():
         raise Terminated if _arrived[0] == signal.SIGTERM else KeyboardInterrupt
@@ -37,7 +37,7 @@ def check() -> None:
 
 @contextmanager
 def shielded() -> Iterator[None]:
-    """Let signals wait for the end of the block, which closes something and takes some seconds at most."""
+    """Delay signals until the end of the block, which must take at most some seconds."""
     _shields.append(None)
     try:
         yield
@@ -47,9 +47,9 @@ def shielded() -> Iterator[None]:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Raise `KeyboardInterrupt` or `Terminated` where SIGINT or SIGTERM arrives in the block.
+    """Raise `KeyboardInterrupt` or `Terminated` if SIGINT or SIGTERM arrives in the block.
 
-    Only signals whose handlers are Python's are handled, and only in the main thread.
+    Only signals that have Python's default handlers are handled, and only in the main thread.
     """
     _arrived.clear()
     ours = threading.current_thread() is threading.main_thread()

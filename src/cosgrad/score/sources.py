@@ -1,4 +1,4 @@
-"""Vectors in files, read by rows: .npy, and Parquet and Arrow IPC in a stream."""
+"""Reading of rows of vectors from .npy, Parquet and Arrow IPC files."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from cosgrad.score.rows import Rows, SourceError
 
 PARQUET, ARROW = (".parquet", ".pq"), (".arrow", ".ipc", ".feather")
 KNOWN = (".npy", *PARQUET, *ARROW)
-READ_BYTES = 8 << 20  # what is decoded at a time
+READ_BYTES = 8 << 20  # bytes that are decoded at a time
 LENGTH_ROWS = 1024  # rows that are decoded at a time to read their lengths
 
 
@@ -28,10 +28,10 @@ class Source(ABC):
     """Rows of vectors.
 
     Attributes:
-        rows: How many there are.
-        length: The length of every vector; None if it may differ from row to row.
-        dtype: Of their elements, as `read` returns them.
-        raw: Whether the elements are bytes that an option interprets.
+        rows: The number of rows.
+        length: The length of every vector, or None if it may differ between rows.
+        dtype: The dtype of the elements that `read` returns.
+        raw: Whether the elements in the file have the unnamed two-byte dtype, which needs `--dtype`.
     """
 
     rows: int
@@ -41,11 +41,11 @@ class Source(ABC):
 
     @abstractmethod
     def lengths(self) -> Iterator[np.ndarray[Any, np.dtype[np.int64]]]:
-        """Yield the length of every vector, in arrays of any size; -1 if it is null."""
+        """Yield the length of every vector, in arrays of any size. The length of a null is -1."""
 
     @abstractmethod
     def read(self, start: int, stop: int, length: int) -> Rows:
-        """Return the rows [start, stop) as an array (n, length), and why each is bad (0: it is not)."""
+        """Return the rows [start, stop) as an array (n, length), and their reason codes (0 for good)."""
 
 
 class Npy(Source):
@@ -74,7 +74,7 @@ class Npy(Source):
 
 
 class Column(Source):
-    """A column of vectors in a file of chunks, read in a stream: a jump decodes a chunk anew."""
+    """A column of vectors in a file of chunks, read as a stream. A jump decodes its chunk from the start."""
 
     def __init__(self, path: Path, column: str | None) -> None:
         require("pyarrow", "score", "15", user="cosgrad score")
@@ -114,7 +114,7 @@ class Column(Source):
 
     @contextmanager
     def _told(self, where: str = "") -> Iterator[None]:
-        """Add the name of the file to errors of reading it."""
+        """Add the file name to errors of reading."""
         import pyarrow as pa
 
         try:
@@ -131,11 +131,11 @@ class Column(Source):
 
     @abstractmethod
     def _open(self) -> tuple[Any, list[int]]:
-        """Open the file and return its schema, and the rows in each chunk."""
+        """Open the file. Return its schema and the number of rows in each chunk."""
 
     @abstractmethod
     def _stream(self, chunk: int, rows: int) -> Iterator[Any]:
-        """Yield the column from a chunk on, in pieces of at most so many rows."""
+        """Yield the column from a chunk on, in pieces of at most `rows` rows."""
 
     def read(self, start: int, stop: int, length: int) -> Rows:
         """See the base class."""
@@ -151,7 +151,7 @@ class Column(Source):
         return np.concatenate(values), np.concatenate(reasons)
 
     def _until(self, stop: int) -> Iterator[Any]:
-        """Yield the column from where reading is, up to a row."""
+        """Yield the column from the current position up to a row."""
         while self._at < stop:
             piece = next(self._pieces) if self._rest is None else self._rest
             taken = piece.slice(0, stop - self._at)
@@ -160,7 +160,7 @@ class Column(Source):
             yield taken
 
 
-# A column chunk is read as it is decoded, not at once; checksums are looked at where the file has them.
+# A column chunk is read in small pieces during decoding, not at once. Checksums are verified if present.
 BUFFERED = {"buffer_size": 1 << 20, "pre_buffer": False, "page_checksum_verification": True}
 
 
@@ -185,7 +185,7 @@ class Parquet(Column):
 class Arrow(Column):
     """A column of an Arrow IPC file or stream, in record batches, memory-mapped while rows are read.
 
-    No other column is decoded. A column that is compressed is decoded a record batch at a time.
+    No other column is decoded. A compressed column is decoded one record batch at a time.
     """
 
     def _open(self) -> tuple[Any, list[int]]:
@@ -218,7 +218,7 @@ class Arrow(Column):
     def _stream(self, chunk: int, rows: int) -> Iterator[Any]:
         import pyarrow as pa
 
-        # pyarrow copies the columns that it selects. Without compression, it maps all, and copies none.
+        # If columns are selected, pyarrow copies them. Without compression and selection it copies nothing.
         selected = [self.index] if self.layout.compressed else []
         with self._reader(pa.ipc.IpcReadOptions(included_fields=selected)) as reader:
             batches: Iterator[Any] = iter(reader) if self.layout.streamed else _batches(reader, chunk)
@@ -237,10 +237,11 @@ def source(where: str, raw: str | None = None) -> Source:
 
     Args:
         where: The place.
-        raw: "bfloat16" if elements of two bytes without a name, as NumPy writes bfloat16, are to be read so.
+        raw: "bfloat16" if elements of the unnamed two-byte dtype, which NumPy writes for bfloat16, are
+            bfloat16.
 
     Raises:
-        SourceError: The file is not there, of another kind, or has no such vectors.
+        SourceError: The file does not exist, is not supported, or does not have the vectors.
     """
     path = checked(where)
     column = split(where)[1]

@@ -1,4 +1,4 @@
-"""A watch on a Dask cluster: says why no part is finished, and gives up a cluster that does nothing."""
+"""A watch on a Dask cluster. It explains why no part is finished, and ends the wait for an idle cluster."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any
 
 from cosgrad.score.patience import within
 
-NOTICE = 5.0  # seconds without a part before the cluster is asked
-TICK = 2.0  # seconds between two looks
+NOTICE = 5.0  # seconds without a finished part before we ask the cluster for the reason
+TICK = 2.0  # seconds between two calls of `look`
 SILENT = 15.0  # seconds without a heartbeat; Dask sends one every 5 seconds or more often
 
 
 class EngineError(RuntimeError):
-    """A cluster that cannot go on. The parts that are done are kept."""
+    """A cluster cannot continue. The finished parts are kept."""
 
 
 class Watch:
@@ -22,8 +22,8 @@ class Watch:
 
     Args:
         client: The client.
-        wait: Seconds before a cluster that does nothing is given up.
-        say: Shows a sentence.
+        wait: Seconds to wait for a cluster that computes nothing.
+        say: A function that shows a sentence.
     """
 
     def __init__(self, client: Any, wait: float, say: Callable[[str], None]) -> None:
@@ -31,19 +31,19 @@ class Watch:
         self.address = client.scheduler.address
         self._heartbeats: dict[
             str, tuple[float, float]
-        ] = {}  # the last one of a worker, and when it was seen
+        ] = {}  # the last heartbeat of a worker, and the time of its arrival
         self.advanced()
 
     def advanced(self) -> None:
-        """Start to wait anew: a part is done."""
+        """Start the wait again, because a part is finished."""
         self._advanced = self._alive = self._asked = monotonic()
         self._told: set[str] = set()
 
     def look(self) -> None:
-        """Ask the cluster why no part is done, if none has been for some seconds.
+        """Ask the cluster why no part is finished, if none has been finished for some seconds.
 
         Raises:
-            EngineError: The cluster has done nothing for `wait` seconds.
+            EngineError: The cluster has computed nothing for `wait` seconds.
         """
         now = monotonic()
         if now - self._asked < min(NOTICE, self._wait):
@@ -68,7 +68,7 @@ class Watch:
         return f"the scheduler {self.address} was restarted, or dropped the parts that were not done"
 
     def _information(self) -> Mapping[str, Any]:
-        """Return what the scheduler says of itself and its workers; nothing if it does not answer."""
+        """Return the scheduler's description of itself and its workers, empty if it does not answer."""
         try:
             return dict(within(max(self._wait / 4, 1), self._identity))
         except (OSError, TimeoutError, RuntimeError):
@@ -78,7 +78,7 @@ class Watch:
         return self._client.sync(self._client.scheduler.identity)
 
     def _silent(self, information: Mapping[str, Any], now: float) -> set[str]:
-        """Return the workers whose heartbeat the scheduler has not heard for some time."""
+        """Return the workers that have sent no heartbeat for `SILENT` seconds."""
         workers = information.get("workers", {})
         for address, worker in workers.items():
             if self._heartbeats.get(address, (None, now))[0] != worker["last_seen"]:
@@ -90,8 +90,8 @@ def diagnosis(information: Mapping[str, Any], silent: set[str]) -> tuple[bool, s
     """Return whether a worker computes, and a sentence on the state of the cluster.
 
     Args:
-        information: What a Dask scheduler says of itself and its workers.
-        silent: The addresses of workers that sent no heartbeat for some time.
+        information: The description that a Dask scheduler returns of itself and its workers.
+        silent: The addresses of workers that have sent no heartbeat for some time.
     """
     if not information:
         return False, "the scheduler does not answer"

@@ -1,4 +1,4 @@
-"""PyTorch's conventions for arguments: its words, its promotion of dtypes, its errors."""
+"""PyTorch's conventions for arguments: the words of messages, the promotion of dtypes, the error classes."""
 
 import torch
 from torch import Tensor
@@ -14,11 +14,11 @@ class DimError(ValueError, IndexError):
 
 
 class ShapeError(ValueError, RuntimeError):
-    """Shapes, devices or values that do not go together."""
+    """Shapes, devices or values that do not fit together."""
 
 
 class DtypeError(TypeError, RuntimeError):
-    """A dtype or layout that is not served."""
+    """A dtype or layout that is not supported."""
 
 
 FRONTEND = Frontend("dim", "tensor", DimError, ShapeError, DtypeError)
@@ -27,7 +27,7 @@ FLOAT_NAMES = "torch.float16, torch.bfloat16, torch.float32 or torch.float64"
 
 
 def check_eps(eps: float) -> float:
-    """Return eps as a float, or raise an error that is also a `RuntimeError`, as PyTorch's is."""
+    """Return eps as a float, or raise an error that is also a `RuntimeError`, like PyTorch's error."""
     try:
         return spec.check_eps(eps)
     except ValueError as error:
@@ -35,7 +35,7 @@ def check_eps(eps: float) -> float:
 
 
 def refuse_dtype(name: str, x: Tensor, takes: str) -> TypeError:
-    """Return the error for a tensor of a dtype that is not served, with a conversion where there is one."""
+    """Return the error for a tensor of an unsupported dtype. The message has a conversion if there is one."""
     cure = ""
     if x.is_quantized:
         cure = f"; {name}.dequantize() converts it"
@@ -45,14 +45,14 @@ def refuse_dtype(name: str, x: Tensor, takes: str) -> TypeError:
 
 
 def resolved(x: Tensor) -> Tensor:
-    """Return x with a delayed negation carried out: PyTorch's forward mode fails on such views."""
+    """Return x without a delayed negation, because PyTorch's forward mode fails on such views."""
     if torch.compiler.is_compiling():  # Dynamo cannot trace `is_neg` in forward mode
         return x
     return x.resolve_neg() if x.is_neg() else x
 
 
 def check_tensor(name: str, x: object) -> None:
-    """Refuse what is not a dense tensor."""
+    """Raise an error if x is not a dense tensor."""
     if not isinstance(x, Tensor):
         raise TypeError(f"{name} is {type(x).__name__}, must be a tensor")
     if x.is_nested:
@@ -69,8 +69,9 @@ def check_tensor(name: str, x: object) -> None:
 def promote(names: tuple[str, str], x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     """Return both in the dtype to compute in, after a check that their promoted dtype is floating.
 
-    It is the promoted dtype, but for an integer operand, whose numbers that may not hold: integers of 16 bits
-    count as float32 here, and wider ones as float64. `as_promoted` returns results to the promoted dtype.
+    This is the promoted dtype if both are floating. The promoted dtype may be too narrow for the numbers of
+    an integer operand. So here integers of 16 bits count as float32, and wider integers as float64.
+    `as_promoted` converts results to the promoted dtype.
     """
     for name, t in zip(names, (x, y), strict=True):
         check_tensor(name, t)
@@ -90,7 +91,7 @@ def promote(names: tuple[str, str], x: Tensor, y: Tensor) -> tuple[Tensor, Tenso
 
 
 def _holding(t: Tensor) -> torch.dtype | None:
-    """Return the float dtype that the numbers of an integer tensor need, None where any will do."""
+    """Return the float dtype that the numbers of an integer tensor need, or None if any dtype is enough."""
     if t.is_floating_point() or t.element_size() == 1:
         return None
     wide = t.element_size() > 2 and t.device.type in HAS_FLOAT64
@@ -98,12 +99,12 @@ def _holding(t: Tensor) -> torch.dtype | None:
 
 
 def as_promoted(result: Tensor, x: Tensor, y: Tensor) -> Tensor:
-    """Return a result in the promoted dtype of the arguments."""
+    """Return a result, converted to the promoted dtype of the arguments."""
     return result if x.dtype is y.dtype else result.to(torch.promote_types(x.dtype, y.dtype))
 
 
 def check_device(names: tuple[str, str], x: Tensor, y: Tensor) -> None:
-    """Refuse tensors of two devices."""
+    """Raise an error for tensors of two devices, or for a plain tensor beside a DTensor."""
     if x.device != y.device:
         raise ShapeError(f"{names[0]} on {x.device} and {names[1]} on {y.device} must be on one device")
     if not torch.compiler.is_compiling() and is_distributed(x) != is_distributed(y):
@@ -113,7 +114,7 @@ def check_device(names: tuple[str, str], x: Tensor, y: Tensor) -> None:
 
 
 def refuse_plain(name: str, t: Tensor, distributed: str) -> ShapeError:
-    """Return the error of a plain tensor beside a DTensor: it could be the whole or a part."""
+    """Return the error for a plain tensor beside a DTensor. It could be the whole tensor or one shard."""
     return ShapeError(
         f"{name} is a plain tensor of shape {tuple(t.shape)} and {distributed} is a DTensor: "
         f"make {name} a DTensor, by distribute_tensor or DTensor.from_local"
@@ -125,9 +126,9 @@ def _is_plain(named: tuple[str, Tensor]) -> bool:
 
 
 def pair(names: tuple[str, str], x: Tensor, y: Tensor, dim: int) -> tuple[Tensor, Tensor, int]:
-    """Return both of one dtype and rank, and the axis.
+    """Return both tensors with equal dtype and rank, and the axis.
 
-    Only views and conversions of dtype are made; scalars become vectors of length 1.
+    The function makes only views and conversions of the dtype. Scalars become vectors of length 1.
     """
     if not (isinstance(x, Tensor) and isinstance(y, Tensor) and x.dtype is y.dtype and x.dtype in FLOATS):
         x, y = promote(names, x, y)

@@ -1,8 +1,9 @@
-"""What the operators themselves do under autograd: the rules of `_rules`, or their closed forms.
+"""The autograd and `vmap` registrations of the operators: the functions of `_rules`, or the closed forms.
 
-`torch.compile` sees the public functions as calls of operators and differentiates those. Under a `torch.func`
-transform or in forward mode an operator would need rules that `torch.library` cannot take (without a rule for
-forward mode a compiled `torch.func.jvp` returns zeros), so there it dissolves into plain operations.
+`torch.compile` traces the public functions as calls of operators, and it differentiates these operators.
+Under a `torch.func` transform or in forward mode, an operator would need rules that `torch.library` does not
+accept: without a rule for forward mode, a compiled `torch.func.jvp` returns zeros. So an operator is replaced
+by plain operations there.
 """
 
 from typing import Any

@@ -1,6 +1,6 @@
-"""The closed forms on tensors, where the reduced dimension is dropped as the kernel drops it.
+"""The closed forms on tensors. Like the kernel, they remove the reduced dimension from the result.
 
-A vector of length 1 stands for one of equal components as long as the other's, here as in the kernel.
+As in the kernel, a vector of length 1 is broadcast along the axis to the length of the other vector.
 """
 
 from typing import Any
@@ -20,7 +20,7 @@ def cosine(x: Tensor, y: Tensor, rule: Rule) -> Any:
 
 
 def gradient(x: Tensor, y: Tensor, g: Tensor, rule: Rule) -> tuple[Tensor, Tensor]:
-    """Return g dS/dx and g dS/dy, or those of D."""
+    """Return g dS/dx and g dS/dy, or the same products for D."""
     a, b = _whole(x, y, rule.axis), _whole(y, x, rule.axis)
     gx, gy = closed.gradient(OPS, a, b, g.unsqueeze(rule.axis), rule)
     return _folded(gx, x, rule.axis), _folded(gy, y, rule.axis)
@@ -29,7 +29,7 @@ def gradient(x: Tensor, y: Tensor, g: Tensor, rule: Rule) -> tuple[Tensor, Tenso
 def tangent(
     x: Tensor, y: Tensor, u: Tensor | None, v: Tensor | None, rule: Rule, g: Tensor | None = None
 ) -> Tensor:
-    """Return the derivative of S or D along (u, v); g, where it is given, may exclude rows."""
+    """Return the derivative of S or D along (u, v). If g is given, zeros in it may exclude rows."""
     g = None if g is None else g.unsqueeze(rule.axis)
     x, y, u, v = _all_whole(x, y, u, v, rule.axis)
     J: Tensor = closed.tangent(OPS, x, y, u, v, rule, g)
@@ -39,7 +39,7 @@ def tangent(
 def curvature(
     x: Tensor, y: Tensor, u: Tensor | None, v: Tensor | None, g: Tensor, rule: Rule
 ) -> tuple[Tensor, Tensor]:
-    """Return the gradient of g times the tangent along (u, v): the product with the Hessian."""
+    """Return the gradient of g times the tangent along (u, v): the Hessian-vector product."""
     a, b, u, v = _all_whole(x, y, u, v, rule.axis)
     hx, hy = closed.curvature(OPS, a, b, u, v, g.unsqueeze(rule.axis), rule)
     return _folded(hx, x, rule.axis), _folded(hy, y, rule.axis)
@@ -55,7 +55,7 @@ def _all_whole(x: Tensor, y: Tensor, u: Tensor | None, v: Tensor | None, axis: i
 
 
 def _whole(t: Tensor, other: Tensor, axis: int) -> Tensor:
-    """Return t as long along the axis as the other."""
+    """Return t, expanded along the axis to the length of the other tensor."""
     n = other.shape[axis]
     if t.shape[axis] == n or n == 1:
         return t
@@ -63,5 +63,5 @@ def _whole(t: Tensor, other: Tensor, axis: int) -> Tensor:
 
 
 def _folded(t: Tensor, like: Tensor, axis: int) -> Tensor:
-    """Return the sum along the axis where `like` has length 1."""
+    """Return t, summed along the axis if `like` has length 1 there."""
     return t if t.shape[axis] == like.shape[axis] else t.sum(axis, keepdim=True)

@@ -1,12 +1,13 @@
-"""The operators on DTensors: which placements they take and return.
+"""The operators on DTensors: the placements of their arguments and results.
 
     similarity, distance, similarity_and_distance, normalize    rows stay where they are: Shard on batch axes
     gradient, normalize_gradient                                the same; Partial where an operand broadcasts
     contrastive                                                 every rank gathers all rows
 
-Each rank computes on its own rows with the kernel, so a row has the bits that it has in one process. A vector
-that is sharded itself is refused: the exact sums of a row cannot be added up from the rounded sums of parts.
-Operands that are sharded differently follow the one with the most elements.
+Each rank computes its own rows with the kernel, so the bits of a row are the same as in one process. A tensor
+that is sharded along its vectors raises an error, because the rounded sums of the parts of a vector do not
+give its exact sum. If the operands are sharded differently, they are redistributed like the operand with the
+most elements.
 """
 
 import sys
@@ -25,7 +26,7 @@ from cosgrad.torch._operators import LIBRARY
 from cosgrad.torch._rule import is_distributed
 
 MODULE = "torch.distributed.tensor"
-NAMES = ("x", "y", "scale", "bias", "labels_x", "labels_y", "ignore")  # of the contrastive operator
+NAMES = ("x", "y", "scale", "bias", "labels_x", "labels_y", "ignore")  # arguments of the contrastive operator
 
 
 class ShardError(ShapeError, NotImplementedError):
@@ -33,10 +34,10 @@ class ShardError(ShapeError, NotImplementedError):
 
 
 class _Finder(MetaPathFinder):
-    """Register the rules when DTensor is imported for the first time, since that import is slow."""
+    """Registers the rules when DTensor is first imported, because importing DTensor ourselves is slow."""
 
     def find_spec(self, fullname: str, path: Sequence[str] | None, target: Any = None) -> ModuleSpec | None:
-        """Return the usual spec, whose loader registers the rules after the module has run."""
+        """Return the usual spec, with a loader that registers the rules after it has run the module."""
         if fullname != MODULE:
             return None
         sys.meta_path.remove(self)
@@ -75,14 +76,14 @@ def _register(DTensor: type) -> None:
         def dispatch(
             cls: Any, func: Any, types: Any, args: Any, kwargs: Any, rule: Callable[..., Any] = rule
         ) -> Any:
-            with torch.no_grad():  # autograd has its part behind it
+            with torch.no_grad():  # autograd has already recorded the operator
                 return rule(func, *args, **(kwargs or {}))
 
         torch.library.register_torch_dispatch(f"cosgrad::{name}", DTensor, dispatch, lib=LIBRARY)
 
 
 def replicated(t: Tensor, like: Any) -> Any:
-    """Return t as a DTensor on the mesh of `like`, the same on every rank; its gradient is plain like t."""
+    """Return t as a replicated DTensor on the mesh of `like`. The gradient of t stays a plain tensor."""
     if not is_distributed(like) or is_distributed(t):
         return t
     mesh = like.device_mesh
@@ -90,7 +91,7 @@ def replicated(t: Tensor, like: Any) -> Any:
 
 
 def gathered(function: Callable[..., Tensor], *tensors: Any) -> Any:
-    """Return a function of whole tensors, which every rank computes; every derivative exists."""
+    """Return a function of whole tensors. Every rank computes it, and it has derivatives of every order."""
     mesh = _mesh(**dict(zip(NAMES, tensors, strict=True)))
     whole = [_local(t, _everywhere(mesh)) if is_distributed(t) else t for t in tensors]
     return _module().DTensor.from_local(function(*whole), mesh, _everywhere(mesh), run_check=False)
@@ -131,7 +132,7 @@ def _gradient(
 
 
 def _normalize(func: Any, *args: Any) -> Any:
-    """Return the unit vectors, or with a cotangent the product with the Jacobian."""
+    """Return the unit vectors, or the product with the Jacobian if a cotangent is given."""
     *tensors, axis, eps = args
     x = tensors[0]
     mesh = _mesh(**dict(zip(("input", "grad"), tensors, strict=False)))
@@ -141,7 +142,7 @@ def _normalize(func: Any, *args: Any) -> Any:
 
 
 def _contrastive(func: Any, *args: Any) -> tuple[Any, ...]:
-    """Compute the loss of all rows on every rank; of the gradients in x and y each keeps its own rows."""
+    """Return the loss of all rows, and the gradients. Each rank keeps its own rows of the gradients."""
     tensors, flags = args[: len(NAMES)], args[len(NAMES) :]
     mesh = _mesh(**dict(zip(NAMES, tensors, strict=True)))
     rows = [t for t in tensors[:2] if t is not None]
@@ -167,7 +168,7 @@ def _module() -> Any:
 
 
 def _mesh(**tensors: Any) -> Any:
-    """Return the one mesh of all tensors; a number may be a plain tensor of rank 0."""
+    """Return the mesh of all tensors, or raise an error. A number may be a plain tensor of rank 0."""
     meshes = {name: t.device_mesh for name, t in tensors.items() if is_distributed(t)}
     first, mesh = next(iter(meshes.items()))
     for name, t in tensors.items():
@@ -180,7 +181,7 @@ def _mesh(**tensors: Any) -> Any:
 
 
 def _sharded(mesh: Any, shape: Sequence[int], axis: int, operands: Sequence[Any]) -> list[int | None]:
-    """Return for each dimension of the mesh the batch axis that it shards, or None."""
+    """Return the batch axis that each dimension of the mesh shards, or None if it shards no axis."""
     for t in operands:
         if any(_dim(p) == axis for p in t.placements):
             raise ShardError(
@@ -188,7 +189,7 @@ def _sharded(mesh: Any, shape: Sequence[int], axis: int, operands: Sequence[Any]
                 f"vectors, axis {axis}: call redistribute to shard another axis or none"
             )
     dims = []
-    largest_first = sorted(operands, key=lambda t: -t.numel())  # it costs most to move
+    largest_first = sorted(operands, key=lambda t: -t.numel())  # redistributing the largest costs most
     for m in range(mesh.ndim):
         found = ((_dim(t.placements[m]), t.shape) for t in largest_first)
         dims.append(next((d for d, own in found if d is not None and own[d] == shape[d]), None))
@@ -196,7 +197,7 @@ def _sharded(mesh: Any, shape: Sequence[int], axis: int, operands: Sequence[Any]
 
 
 def _dim(placement: Any) -> int | None:
-    """Return the axis that a placement shards, None for the others."""
+    """Return the axis that a placement shards, or None for other placements."""
     dim: int | None = getattr(placement, "dim", None)
     return dim
 
@@ -217,7 +218,7 @@ def _batch_placements(dims: Sequence[int | None], axis: int) -> list[Any]:
 def _placements(
     dims: Sequence[int | None], shape: Sequence[int], own: Sequence[int], *, summed: bool = False
 ) -> list[Any]:
-    """Return the placements of an operand of shape `own`: where it broadcasts, whole or a partial sum."""
+    """Return the placements of an operand of shape `own`. A broadcast axis is replicated or a partial sum."""
     broadcast = _module().Partial("sum") if summed else _place(None)
     return [_place(d) if d is None or own[d] == shape[d] else broadcast for d in dims]
 
@@ -232,7 +233,7 @@ def _local(t: Any, placements: Sequence[Any]) -> Tensor:
 
 
 def _run(mesh: Any, count: int, func: Any, tensors: Sequence[Tensor | None], *rest: Any) -> list[Tensor]:
-    """Return the `count` results of the operator on this rank; outside the mesh they are empty."""
+    """Return the `count` results of the operator on this rank. Outside the mesh they are empty."""
     if mesh.get_coordinate() is None:
         like = next(t for t in tensors if t is not None)
         return [like.new_empty(0) for _ in range(count)]
@@ -241,9 +242,9 @@ def _run(mesh: Any, count: int, func: Any, tensors: Sequence[Tensor | None], *re
 
 
 def _global(local: Tensor, mesh: Any, placements: Sequence[Any], like: Tensor) -> Any:
-    """Return the DTensor of the shape and strides of `like`."""
+    """Return the local tensors as a DTensor with the shape and strides of `like`."""
     if not like.dim() and not local.numel():
-        local = local.new_zeros(())  # outside the mesh; from_local takes the shape () from the local tensor
+        local = local.new_zeros(())  # outside the mesh, from_local reads the shape () from the local tensor
     return _module().DTensor.from_local(
         local, mesh, placements, run_check=False, shape=like.shape, stride=like.stride()
     )

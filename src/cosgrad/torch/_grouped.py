@@ -9,7 +9,7 @@ from torch.nn import Module
 
 @dataclass(frozen=True)
 class SavedGroup:
-    """Tells in a saved module which group it held.
+    """The description of the group of a saved module.
 
     Attributes:
         name: The name that `torch.distributed` gave to the group.
@@ -25,7 +25,7 @@ class SavedGroup:
         """Return the group of this process that has the name and the ranks.
 
         Raises:
-            RuntimeError: There is none.
+            RuntimeError: There is no such group.
         """
         if dist.is_available() and dist.is_initialized():
             if self.world:
@@ -42,7 +42,7 @@ class SavedGroup:
 
 
 class Holder:
-    """Holds a group for a module: a deep copy holds the same group, a pickle its name and ranks."""
+    """Holds a group for a module. A deep copy holds the same group, and a pickle holds its name and ranks."""
 
     def __init__(self, group: Any) -> None:
         self.group = group
@@ -52,7 +52,7 @@ class Holder:
         return Holder(self.group)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Return the recipe of a holder that finds the group again."""
+        """Return the pickle's description of a holder with the name and the ranks of the group."""
         group = self.group
         if group is None or isinstance(group, SavedGroup):
             return Holder, (group,)
@@ -61,10 +61,10 @@ class Holder:
 
 
 class GroupModule(Module):
-    """A module with a process group, or None, in `group`.
+    """A module whose attribute `group` is a process group or None.
 
     `copy.deepcopy` keeps the group. A pickle (`torch.save`) keeps its name and ranks. A loaded module looks
-    for the group when it is first asked for.
+    for the group when `group` is first read.
     """
 
     def __init__(self, group: dist.ProcessGroup | None) -> None:

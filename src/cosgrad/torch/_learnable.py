@@ -1,4 +1,4 @@
-"""Numbers above 0 that a module learns by their logarithms, in parameters of shape (1,)."""
+"""Learned numbers in parameters of shape (1,), and the exponential of those learned by their logarithm."""
 
 from typing import Any
 
@@ -12,10 +12,10 @@ from cosgrad.torch._rules import forward_grad, primals
 
 
 class ScalarModule(Module):
-    """A module whose own parameters are numbers, of shape (1,): FSDP takes none of shape ()."""
+    """A module whose own parameters are numbers. They have shape (1,), because FSDP does not support ()."""
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
-        """Load numbers of shape () as well, which older versions saved."""
+        """Load a state dict. Numbers of shape (), which older versions saved, are reshaped."""
         for name in self._parameters:
             value = state_dict.get(prefix + name)
             if isinstance(value, Tensor) and value.dim() == 0:
@@ -31,7 +31,7 @@ def parameter(value: float) -> Parameter:
 def number(value: float | Tensor) -> float | Tensor:
     """Return a number, or the number in a parameter as a tensor of shape ().
 
-    A parameter that FSDP has sharded is gathered: all ranks have to ask for it.
+    A parameter that FSDP has sharded is gathered, so all ranks have to call this function.
     """
     if not isinstance(value, Tensor):
         return value
@@ -45,9 +45,10 @@ def number(value: float | Tensor) -> float | Tensor:
 
 
 def exp(logarithm: Tensor, least: float = 0.0) -> Tensor:
-    """Return the number of shape () that has this logarithm, at least `least` and finite.
+    """Return the exponential, a tensor of shape () clamped to [least, largest finite number].
 
-    Beyond a bound the gradient is that at the bound if a step against it leads back, and else 0.
+    Beyond a bound, the gradient is the gradient at the bound if a descent step leads back to the range.
+    Otherwise it is 0.
     """
     t = number(logarithm)
     assert isinstance(t, Tensor)
@@ -55,7 +56,7 @@ def exp(logarithm: Tensor, least: float = 0.0) -> Tensor:
 
 
 def shown(value: float | Tensor) -> str:
-    """Return a number in few digits, or a question mark where it is not on this device and rank."""
+    """Return a number with four digits, or a question mark if its value cannot be read on this rank."""
     if isinstance(value, Tensor):
         if watched(value) or value.numel() != 1:
             return "?"
@@ -70,22 +71,22 @@ def _bounded_exp(x: Tensor, least: float) -> Tensor:
 
 
 class _BoundedExp(Function):
-    """exp(x) within [least, largest number], whose gradient beyond a bound can only lead back."""
+    """exp(x) clamped to [least, largest number]. Beyond a bound, only gradients that lead back are kept."""
 
     @staticmethod
     def forward(x: Tensor, least: float) -> Tensor:
-        """Compute only."""
+        """Return the value. `setup_context` saves the input."""
         return _value(x, least)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-        """Keep x for both modes."""
+        """Save x for the backward pass."""
         x, ctx.least = inputs
         ctx.save_for_backward(x)
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> Any:
-        """Return the gradient, 0 where a step against it would lead further out."""
+        """Return the gradient, or 0 if a descent step would lead further out of the range."""
         (x,) = ctx.saved_tensors
         below, above = _outside(x, ctx.least)
         out = (below & (g > 0)) | (above & (g < 0))
@@ -95,20 +96,23 @@ class _BoundedExp(Function):
 
 
 class _TransformedBoundedExp(_BoundedExp):
-    """The same under `torch.func` and in forward mode. A compiler takes no function with a `jvp`."""
+    """`_BoundedExp` under `torch.func` and in forward mode.
+
+    It is a separate class because compilers do not support a function with a `jvp`.
+    """
 
     generate_vmap_rule = True
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-        """Keep x for both modes."""
+        """Save x for reverse and forward mode."""
         x, ctx.least = inputs
         ctx.save_for_backward(x)
         ctx.save_for_forward(x)
 
     @staticmethod
     def jvp(ctx: Any, u: Tensor, _: None) -> Any:
-        """Return the tangent, 0 beyond a bound."""
+        """Return the tangent. Beyond a bound it is 0."""
         with forward_grad():
             (x,) = primals(ctx)
             below, above = _outside(x, ctx.least)

@@ -1,4 +1,4 @@
-"""The losses: distances, weighted and reduced."""
+"""The public losses `cosine_distance_loss` and `cosine_embedding_loss`."""
 
 import math
 
@@ -42,25 +42,26 @@ def cosine_distance_loss(
         labels: Tensor of any shape and strides, of dtype float16, bfloat16, float32 or float64.
         predictions: Tensor that broadcasts with the labels.
         dim: Dimension of the vectors.
-        weights: Tensor or number that broadcasts to the shape of the distances (that of the vectors without
-            `dim`) and does not enlarge it. Differentiable. A zero excludes its row, NaN or not: it adds 0 to
-            the loss and its gradient is 0.
-        reduction: "none"; "sum"; "mean", over the number of vectors; "weighted_mean", over the sum of the
-            weights; "nonzero_mean", over the number of weights that are not 0. Over nothing it is 0, with
-            gradient 0.
-        assume_normalized: Take 1 - <labels, predictions> for the distance, which is right for unit vectors
+        weights: Tensor or number that broadcasts to the shape of the distances, which is the broadcast shape
+            without `dim`. It must not enlarge this shape. The loss is differentiable with respect to it. A
+            weight of 0 excludes its row, even if the row has NaN: the row adds 0 to the loss, and its
+            gradient is 0.
+        reduction: "none"; "sum"; "mean" divides the sum by the number of vectors; "weighted_mean" divides it
+            by the sum of the weights; "nonzero_mean" divides it by the number of weights that are not 0. A
+            mean whose divisor is 0 is 0, with gradient 0.
+        assume_normalized: Compute the distance as 1 - <labels, predictions>. This is correct for unit vectors
             only.
 
     Returns:
-        A scalar, or the weighted distances for "none", of the promoted dtype of labels and predictions, or
-        float32 for half types under autocast. No eps floors anything: a zero vector has distance 1 and
-        gradient 0.
+        A scalar, or the weighted distances for "none". The dtype is the promoted dtype of labels and
+        predictions, or float32 for half types under autocast. The loss uses no eps: a zero vector has
+        distance 1 and gradient 0.
 
     Raises:
-        ValueError: The reduction is none of these; shapes do not fit or are on two devices (also a
+        ValueError: The reduction is unknown; the shapes do not fit or the tensors are on two devices (also a
             `RuntimeError`); dim is out of range (also an `IndexError`).
-        TypeError: An argument is no tensor, or complex, or labels and predictions are both not floating (also
-            a `RuntimeError`).
+        TypeError: An argument is not a tensor, or is complex, or neither labels nor predictions are floating
+            (also a `RuntimeError`).
 
     Example:
         >>> import torch
@@ -102,25 +103,27 @@ def cosine_embedding_loss(
 ) -> Tensor:
     r"""Return the mean of D where the target is +1, and of max(0, S - margin) where it is -1.
 
-    As `torch.nn.functional.cosine_embedding_loss`, but no eps is added to a norm: zero vectors have S = 0,
-    D = 1 and gradient 0.
+    It can replace `torch.nn.functional.cosine_embedding_loss`. Unlike PyTorch, it adds no eps to a norm: zero
+    vectors have S = 0, D = 1 and gradient 0.
 
     Args:
-        input1: Tensor (N, D), (D,) or of any other batch shape; the vectors are along the last dimension.
+        input1: Tensor (N, D), (D,) or of any other batch shape. The vectors are along the last dimension.
         input2: Tensor that broadcasts with `input1`.
-        target: Tensor of +1 and -1, of a real dtype other than bool, that broadcasts to the shape of the
-            losses and does not enlarge it. Other values are refused where they can be seen. Under a transform
-            or a compiler they cannot: there the loss of a row with another value is NaN.
-        margin: Similarity up to which a pair with target -1 costs nothing.
+        target: Tensor of +1 and -1, of a real dtype other than bool. It must broadcast to the shape of the
+            losses and must not enlarge it. Other values raise an error if the function can read them. It
+            cannot read them under a transform or a compiler: there the loss of a row with another value is
+            NaN.
+        margin: A pair with target -1 has loss 0 if its similarity is at most the margin.
         reduction: As in `cosine_distance_loss`, with all weights 1.
 
     Returns:
-        A scalar, or the losses for "none", of the promoted dtype of `input1` and `input2`, or float32 under
-        autocast.
+        A scalar, or the losses for "none". The dtype is the promoted dtype of `input1` and `input2`, or
+        float32 under autocast.
 
     Raises:
-        ValueError: The target holds something else, or as `cosine_distance_loss`.
-        TypeError: The target is of booleans or complex numbers, or as `cosine_distance_loss`.
+        ValueError: The target has other values than +1 and -1, or for the same reasons as
+            `cosine_distance_loss`.
+        TypeError: The target is boolean or complex, or for the same reasons as `cosine_distance_loss`.
 
     Example:
         >>> import torch
@@ -156,7 +159,10 @@ def reduced(losses: Tensor, weights: Tensor | None, reduction: str) -> Tensor:
 def _unit_distance(
     names: tuple[str, str], x: Tensor, y: Tensor, dim: int, weights: Tensor | float | None
 ) -> tuple[Tensor, Tensor | None]:
-    """Return 1 - <x, y> and the weights; a row that these exclude is NaN, and 0 to every derivative."""
+    """Return 1 - <x, y> and the weights.
+
+    If a weight of 0 excludes a row that is not finite, its distance is NaN and its derivatives are 0.
+    """
     given = x, y
     x, y, axis = pair(names, x, y, dim)
     x, y = kept(x, y)
@@ -173,7 +179,7 @@ def _unit_distance(
 
 def _weights(weights: Tensor | float | None, losses: Tensor) -> Tensor:
     if not isinstance(weights, Tensor):
-        wide = OPS.widen(losses.new_empty(()))  # a number has more digits than a half type
+        wide = OPS.widen(losses.new_empty(()))  # a half type would round the number
         if isinstance(weights, int | float):
             weights = as_tensor(weights, wide)
         else:

@@ -1,4 +1,4 @@
-"""The native core on CPU tensors: their addresses and strides, and PyTorch's own threads."""
+"""Calls of the native core with the addresses and strides of CPU tensors, on PyTorch's own threads."""
 
 import ctypes
 import os
@@ -17,7 +17,7 @@ _SERIAL = 1
 
 
 def _parallel_for() -> int:
-    """Return the address of libtorch's C function that lends its threads, 0 where there is none."""
+    """Return the address of libtorch's C function that runs work on its threads, or 0 if there is none."""
     for path in (Path(torch.__file__).parent / "lib").glob("libtorch_cpu.*"):
         function = getattr(ctypes.CDLL(str(path)), "torch_parallel_for", None)
         if function is not None:
@@ -29,7 +29,7 @@ _pool = _parallel_for()
 
 
 def _serial() -> None:
-    """Give up the threads: those of the parent process do not exist in a forked child, and waiting hangs."""
+    """Use one thread in a forked child, which does not have its parent's threads and would wait forever."""
     global _pool
     _pool = _SERIAL
 
@@ -39,11 +39,11 @@ if hasattr(os, "register_at_fork"):
 
 
 def broadcast_shapes(*shapes: Sequence[int]) -> tuple[int, ...]:
-    """Return the shape to which shapes broadcast that are known to do so.
+    """Return the broadcast shape of shapes that are known to broadcast.
 
-    `torch.broadcast_shapes` imports SymPy at its first call, which takes half a second. Here the number 1 is
-    skipped before two sizes are compared, so that a compiler has to know as little as possible about a
-    symbolic size.
+    We do not call `torch.broadcast_shapes`, because its first call imports SymPy, which takes half a second.
+    A size that is the number 1 is skipped before two sizes are compared, so that a compiler needs few guards
+    on symbolic sizes.
     """
     result: list[int] = [1] * max(map(len, shapes))
     for shape in shapes:
@@ -56,7 +56,7 @@ def broadcast_shapes(*shapes: Sequence[int]) -> tuple[int, ...]:
 
 
 def check_memory(*tensors: Tensor | None) -> None:
-    """Refuse a tensor without CPU memory: the kernel reads the address that it is given."""
+    """Raise an error for a tensor without CPU memory, because the kernel would read an invalid address."""
     for t in tensors:
         if t is not None and not (t.device.type == "cpu" and (t.data_ptr() or not t.numel())):
             raise RuntimeError(
@@ -66,7 +66,7 @@ def check_memory(*tensors: Tensor | None) -> None:
 
 
 def batch_shape(x: Tensor, y: Tensor, axis: int) -> tuple[int, ...]:
-    """Return the shape to which both broadcast, without the axis."""
+    """Return the broadcast shape of both, without the axis."""
     shape: tuple[int, ...] = x.shape
     if shape != y.shape:
         shape = broadcast_shapes(shape, y.shape)
@@ -129,7 +129,7 @@ def gradient(
 
 
 def tangent(x: Tensor, y: Tensor, u: Tensor | None, v: Tensor | None, rule: Rule) -> Tensor:
-    """Return the derivative of S or D along (u, v); None stands for zeros."""
+    """Return the derivative of S or D along (u, v). None means zeros."""
     out = torch.empty(batch_shape(x, y, rule.axis), dtype=x.dtype, device="cpu")
     _native.jvp(
         _DTYPES[x.dtype],

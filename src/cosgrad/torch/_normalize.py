@@ -1,7 +1,7 @@
-"""The rules of differentiation of x / max(|x|, eps).
+"""The autograd functions of x / max(|x|, eps).
 
-Its Jacobian is symmetric, so one product serves both modes. As in `_rules`, each rule comes once for plain
-autograd and once for `torch.func` and forward mode.
+Its Jacobian is symmetric, so the VJP and the JVP are the same product. As in `_rules`, each function has one
+version for plain autograd and one for `torch.func` and forward mode.
 """
 
 from typing import Any
@@ -17,7 +17,7 @@ from cosgrad.torch._rules import forward_grad, front, primals
 
 
 def normalize(x: Tensor, axis: int, eps: float) -> Any:
-    """Return x / max(|x|, eps), recorded by whatever wants to differentiate it."""
+    """Return x / max(|x|, eps), recorded by autograd and by active transforms."""
     if transformed():
         if functionalized():
             return OPERATORS.normalize(x, axis, eps)
@@ -49,63 +49,66 @@ def _gradient(x: Tensor, g: Tensor, axis: int, eps: float) -> Any:
 
 
 class Normalize(Function):
-    """x to x / max(|x|, eps)."""
+    """The function x / max(|x|, eps)."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, axis: int, eps: float) -> Any:
-        """Keep x alone."""
+        """Return the unit vectors. Save only x."""
         ctx.save_for_backward(*kept(x))
         ctx.rest = axis, eps
         return _normalize(x, axis, eps)
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> Any:
-        """Return the vector-Jacobian product."""
+        """Return the VJP."""
         (x,) = ctx.saved_tensors
         return gradient(x, g, *ctx.rest), None, None
 
 
 class TransformedNormalize(Normalize):
-    """The same under `torch.func` and in forward mode."""
+    """`Normalize` under `torch.func` and in forward mode."""
 
     @staticmethod
     def forward(*inputs: Any) -> Any:
-        """Compute only."""
+        """Return the unit vectors. `setup_context` saves the input."""
         return _normalize(*inputs)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-        """Keep x for both modes."""
+        """Save x for reverse and forward mode."""
         x, *ctx.rest = inputs
         ctx.save_for_backward(*kept(x))
         ctx.save_for_forward(x)
 
     @staticmethod
     def jvp(ctx: Any, u: Tensor, *_: None) -> Any:
-        """Return the Jacobian-vector product."""
+        """Return the JVP."""
         with forward_grad():
             (x,) = primals(ctx)
             return gradient(x, u, *ctx.rest)
 
     @staticmethod
     def vmap(info: Any, in_dims: Any, x: Tensor, axis: int, eps: float) -> Any:
-        """Treat the mapped dimension as one more of the batch."""
+        """Treat the mapped dimension as a further batch dimension."""
         return normalize(front(x, in_dims[0]), axis + 1, eps), 0
 
 
 class NormalizeGradient(Function):
-    """x and g to the product of g with the Jacobian at x."""
+    """The product of g with the Jacobian at x, as a function of x and g."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, g: Tensor, axis: int, eps: float) -> Any:
-        """Keep both for the closed forms."""
+        """Return the product. Save x and g for the closed forms."""
         ctx.save_for_backward(*kept(x, g))
         ctx.rest = axis, eps
         return _gradient(x, g, axis, eps)
 
     @staticmethod
     def backward(ctx: Any, h: Tensor) -> Any:
-        """In g it is linear and symmetric; in x it is the second derivative, in closed form."""
+        """Return the gradients of the product in x and g.
+
+        In x it is the second derivative, in closed form. In g the product is linear, with a symmetric matrix.
+        """
         x, g = ctx.saved_tensors
         need_x, need_g, *_ = ctx.needs_input_grad
         in_x = formulas.normalize_hessian(OPS, x, g, h, *ctx.rest) if need_x else None
@@ -113,29 +116,29 @@ class NormalizeGradient(Function):
 
 
 class TransformedNormalizeGradient(NormalizeGradient):
-    """The same under `torch.func` and in forward mode."""
+    """`NormalizeGradient` under `torch.func` and in forward mode."""
 
     @staticmethod
     def forward(*inputs: Any) -> Any:
-        """Compute only."""
+        """Return the product. `setup_context` saves the inputs."""
         return _gradient(*inputs)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-        """Keep both for both modes."""
+        """Save x and g for reverse and forward mode."""
         x, g, *ctx.rest = inputs
         ctx.save_for_backward(*kept(x, g))
         ctx.save_for_forward(x, g)
 
     @staticmethod
     def jvp(ctx: Any, u: Tensor, h: Tensor, *_: None) -> Any:
-        """The second derivative is symmetric in its three arguments."""
+        """Return the JVP. The second derivative is symmetric in its three arguments."""
         with forward_grad():
             x, g = primals(ctx)
             return formulas.normalize_hessian(OPS, x, g, u, *ctx.rest) + gradient(x, h, *ctx.rest)
 
     @staticmethod
     def vmap(info: Any, in_dims: Any, x: Tensor, g: Tensor, axis: int, eps: float) -> Any:
-        """Treat the mapped dimension as one more of the batch."""
+        """Treat the mapped dimension as a further batch dimension."""
         x, g = front(x, in_dims[0], info.batch_size), front(g, in_dims[1], info.batch_size)
         return gradient(x, g, axis + 1, eps), 0

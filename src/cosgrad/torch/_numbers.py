@@ -1,8 +1,8 @@
-"""Python numbers in arguments.
+"""Python numbers in arguments, under a compiler.
 
-`torch.compile` makes a float symbolic when its value changes from call to call, so that one graph serves
-every value. Such a float stays symbolic in arithmetic with a tensor. A function that makes a tensor of it and
-an operator that takes a float need its value, and so each value needs a new graph.
+`torch.compile` makes a float symbolic if its value changes from call to call, so that one graph is valid for
+all values. Such a float stays symbolic in arithmetic with a tensor. But a function that converts it to a
+tensor, or an operator with a float argument, needs its value. Then each value needs a new graph.
 """
 
 import torch
@@ -24,7 +24,7 @@ def as_tensor(number: float, like: Tensor) -> Tensor:
 
 
 def in_graph(value: object) -> bool:
-    """Tell whether a compiler sees a NumPy number or array, whose value is known when the graph runs."""
+    """Return whether this is a NumPy number or array under a compiler: its value is unknown until the run."""
     return (
         torch.compiler.is_compiling()
         and not isinstance(value, (Tensor, int, float))
@@ -33,19 +33,22 @@ def in_graph(value: object) -> bool:
 
 
 def symbolic(number: float) -> bool:
-    """Tell whether a number is symbolic to a compiler."""
+    """Return whether a compiler has made a number symbolic."""
     if not torch.compiler.is_compiling():
         return False
-    from torch.fx.experimental.symbolic_shapes import has_static_value  # imports sympy, as compilers do
+    from torch.fx.experimental.symbolic_shapes import has_static_value  # imports SymPy, as compilers do
 
     return not has_static_value(number)
 
 
 def changing(number: float) -> bool:
-    """Tell whether a compiler has seen the number change. With `dynamic=True` every float is symbolic."""
+    """Return whether a number is symbolic because it has changed between calls.
+
+    With `dynamic=True` every float is symbolic, so the result is False.
+    """
     if not symbolic(number):
         return False
-    from torch._dynamo import config  # a compiler has imported it
+    from torch._dynamo import config  # the compiler has already imported it
 
     static: bool = config.assume_static_by_default
     return static

@@ -1,13 +1,13 @@
 """The low-level operators, in the namespace `cosgrad` of `torch.ops`.
 
     similarity, distance, similarity_and_distance(x, y, axis, eps, skip_zero)
-    gradient(x, y, grad, axis, eps, what, skip_zero, need_x, need_y)      only the wanted ones, as a list
+    gradient(x, y, grad, axis, eps, what, skip_zero, need_x, need_y)      the needed gradients, as a list
     normalize(x, axis, eps)    normalize_gradient(x, grad, axis, eps)
 
-x and y have one dtype and rank and are equal along `axis`, which is not negative; elsewhere they broadcast.
-On the CPU the native core computes, on other devices the closed forms. What differentiates them (see
-`_rules`) is also what differentiates the public functions, except under a `torch.func` transform or in
-forward mode: there an operator is its closed form, which every transform understands.
+x and y have the same dtype and rank, and the same length along `axis`, which is not negative. The other axes
+broadcast. The CPU implementation is the native core, and other devices use the closed forms. The operators
+have the same derivatives as the public functions (see `_rules`). Under a `torch.func` transform or in forward
+mode, an operator is replaced by its closed form, which every transform supports.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,7 +21,7 @@ from cosgrad.closed import BOTH, DISTANCE, SIMILARITY, Rule
 from cosgrad.torch import _closed, _native
 from cosgrad.torch._ops import OPS
 
-library: Any = torch.library  # has no types of its own
+library: Any = torch.library  # has no type annotations
 LIBRARY = library.Library("cosgrad", "DEF")
 OPERATORS = torch.ops.cosgrad
 
@@ -92,17 +92,17 @@ def _gradient_fake(
     need_x: bool = True,
     need_y: bool = True,
 ) -> list[Tensor]:
-    Rule(axis, eps, what, skip_zero)  # refuses an unknown quantity while a graph is traced
+    Rule(axis, eps, what, skip_zero)  # raises an error for an unknown quantity during tracing
     return wanted((torch.empty_like(x), torch.empty_like(y)), need_x, need_y)
 
 
 def wanted(pair: tuple[Tensor, Tensor], need_x: bool, need_y: bool) -> list[Tensor]:
-    """Return those of the two that are needed."""
+    """Return the needed tensors of a pair as a list."""
     return [t for t, need in zip(pair, (need_x, need_y), strict=True) if need]
 
 
 def unpack(results: Sequence[Tensor], need_x: bool, need_y: bool) -> tuple[Tensor | None, Tensor | None]:
-    """Put what `wanted` kept back in its place."""
+    """Return the pair of a list that `wanted` returned, with None for a tensor that is not needed."""
     left = iter(results)
     return next(left) if need_x else None, next(left) if need_y else None
 

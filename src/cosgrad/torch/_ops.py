@@ -1,4 +1,4 @@
-"""The array operations that the closed forms and the reductions ask of PyTorch."""
+"""The array operations of PyTorch that the closed forms and the reductions use."""
 
 from functools import lru_cache
 from math import frexp
@@ -12,7 +12,7 @@ from cosgrad.torch._rule import bound_for_onnx, subclassed
 
 _HALF = (torch.float16, torch.bfloat16)
 HAS_FLOAT64 = ("cpu", "cuda", "meta")
-_SERIAL = 16384  # half of what ATen sums on one thread
+_SERIAL = 16384  # half of the number of elements that ATen sums on one thread
 _ROW = 1024
 
 
@@ -23,7 +23,7 @@ def _limits(dtype: torch.dtype) -> tuple[float, float]:
 
 
 def served_by_onnx(x: Tensor) -> Tensor:
-    """Return a bfloat16 tensor as float32 in a graph for ONNX, whose runtime computes little in bfloat16."""
+    """Return a bfloat16 tensor as float32 in a graph for ONNX. ONNX Runtime has few bfloat16 operations."""
     return x.to(torch.float32) if x.dtype is torch.bfloat16 and bound_for_onnx() else x
 
 
@@ -45,11 +45,11 @@ class TorchOps:
         return x.detach()
 
     def zeros(self, like: Tensor) -> Tensor:
-        """Return zeros of this shape, which cost no memory."""
+        """Return zeros of this shape, expanded from one element."""
         return like.new_zeros(()).expand_as(like)
 
     def where(self, condition: Tensor, x: Tensor | float, y: Tensor | float) -> Tensor:
-        """Select elementwise."""
+        """Return the elements of x where the condition is true, and those of y elsewhere."""
         if not isinstance(x, Tensor) and isinstance(y, Tensor) and symbolic(x):
             x = as_tensor(x, y)
         if bound_for_onnx():
@@ -64,24 +64,24 @@ class TorchOps:
         return x.sqrt()
 
     def isfinite(self, x: Tensor) -> Tensor:
-        """Tell where x is finite."""
+        """Return the mask of the finite elements."""
         return x.isfinite()
 
     def sum(self, x: Tensor, axis: int | Shape) -> Tensor:
-        """Sum over one axis or several, kept."""
+        """Return the sum over one or several axes, which keep length 1."""
         return x.sum(axis, keepdim=True)
 
     def largest(self, x: Tensor, axis: int) -> Tensor:
-        """Return max |x_i|, 0 over an empty axis."""
+        """Return max |x_i|, or 0 over an empty axis."""
         x = x.detach()
         return x.abs().amax(axis, keepdim=True) if x.shape[axis] else x.sum(axis, keepdim=True)
 
     def inverse_powers(self, m: Tensor) -> tuple[Tensor, Tensor]:
-        """Return two powers of two whose product times m is from 2 to 4, NaN for what is not finite."""
+        """Return two powers of two whose product times m is from 2 to 4, or NaN if m is not finite."""
         most = frexp(_limits(m.dtype)[1])[1] - 1
         if bound_for_onnx():
-            # ONNX has no frexp. Its logarithm, rounded, may be that of a neighbouring power, which serves as
-            # well: the product times m is from 1 to 8 then.
+            # ONNX has no frexp. Its rounded logarithm may give a neighbouring power. The product times m is
+            # then from 1 to 8, which is good enough.
             exponent = (1 - torch.where(m > 0, m, 1).log2().floor()).clamp(1 - most, most)
             half = (exponent / 2).ceil()
             return half.exp2() + (m - m), (exponent - half).exp2() + (m - m)
@@ -94,11 +94,11 @@ class TorchOps:
         return _limits(x.dtype)
 
     def total(self, x: Tensor) -> Tensor:
-        """Sum everything in float64.
+        """Return the sum of all elements, computed in float64.
 
-        PyTorch splits the sum of many elements into one by the number of threads, the sums of rows it does
-        not. A graph for all sizes cannot ask for the size: there the order is the compiler's. A subclass has
-        its own way to sum.
+        In PyTorch, the order of a full reduction depends on the number of threads, but that of row sums does
+        not. So we compute row sums first. A graph for all sizes cannot read the size, so the compiler chooses
+        the order there. Subclasses use their own sum.
         """
         dtype = torch.float64 if x.device.type in HAS_FLOAT64 else None
         if torch.compiler.is_compiling() or not isinstance(x.numel(), int) or subclassed(x):

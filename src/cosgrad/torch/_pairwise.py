@@ -1,4 +1,4 @@
-"""The matrix of all similarities, by the matrix product of unit vectors."""
+"""The matrices of all similarities or distances of two sets of rows: matrix products of unit vectors."""
 
 from typing import Any
 
@@ -15,21 +15,21 @@ from cosgrad.torch._similarity import normalize, overridden, overrides
 def pairwise_cosine_similarity(x: Tensor, y: Tensor | None = None) -> Tensor:
     r"""Return the matrix of the cosine similarities of all rows of x with all rows of y.
 
-    Every row is divided by its exact norm, and the matrix product does the rest, so an element is as right as
-    PyTorch's makes it: within some D units in the last place. It is within [-1, 1] all the same. If y is
-    x or not given, the diagonal is exactly 1.
+    Every row is divided by its exact norm, and PyTorch multiplies the matrices of unit vectors. So the error
+    of an element is that of PyTorch's matrix product: about D units in the last place. Every element is
+    within [-1, 1]. If y is x or not given, the diagonal is exactly 1.
 
     Args:
         x: Tensor (..., N, D) of float16, bfloat16, float32 or float64.
-        y: Tensor (..., M, D) whose batch axes broadcast with those of x; x itself if not given.
+        y: Tensor (..., M, D) whose batch axes broadcast with those of x. If not given, y is x.
 
     Returns:
-        Tensor (..., N, M) of the promoted dtype. A zero row has similarity 0 with every row, its own
-        too; a row with NaN or infinity is NaN.
+        Tensor (..., N, M) of the promoted dtype. A zero row has similarity 0 with every row, also with
+        itself. The results of a row with NaN or infinity are NaN.
 
     Raises:
-        ValueError: x or y has fewer than two axes, or shapes do not fit.
-        TypeError: An argument is no tensor, or complex, or neither is floating (also a `RuntimeError`).
+        ValueError: x or y has fewer than two axes, or the shapes do not fit.
+        TypeError: An argument is not a tensor, or is complex, or neither is floating (also a `RuntimeError`).
 
     Example:
         >>> import torch
@@ -45,8 +45,9 @@ def pairwise_cosine_similarity(x: Tensor, y: Tensor | None = None) -> Tensor:
 def pairwise_cosine_distance(x: Tensor, y: Tensor | None = None) -> Tensor:
     r"""Return the matrix of the cosine distances D = 1 - S of all rows of x with all rows of y.
 
-    As `pairwise_cosine_similarity`, within [0, 2]; if y is x or not given, the diagonal is exactly 0.
-    Distances much smaller than 1 have lost digits in the matrix product; `cosine_distance` has them all.
+    Every element is within [0, 2]. If y is x or not given, the diagonal is exactly 0. As in
+    `pairwise_cosine_similarity`, the matrix product rounds: distances much smaller than 1 lose digits.
+    `cosine_distance` keeps all digits.
 
     Args:
         x: As in `pairwise_cosine_similarity`.
@@ -56,8 +57,8 @@ def pairwise_cosine_distance(x: Tensor, y: Tensor | None = None) -> Tensor:
         Tensor (..., N, M). A zero row has distance 1 from every row.
 
     Raises:
-        ValueError: As `pairwise_cosine_similarity`.
-        TypeError: As `pairwise_cosine_similarity`.
+        ValueError: For the same reasons as `pairwise_cosine_similarity`.
+        TypeError: For the same reasons as `pairwise_cosine_similarity`.
 
     Example:
         >>> import torch
@@ -85,7 +86,7 @@ def _matrix(x: Tensor, y: Tensor | None, *, distance: bool) -> Tensor:
     v = u if one else normalize(b, dim=-1, eps=0.0)
     own = one or _same_view(a, b)
     u, v = served_by_onnx(u), served_by_onnx(v)
-    # The sign goes on the vectors, not on the matrix, of which there is to be only one.
+    # We negate the vectors, not the matrix, because a second matrix would need as much memory again.
     u = -u if distance else u
     with without_autocast(a.device):
         P = torch.matmul(u, v.mT)
@@ -98,7 +99,8 @@ def _matrix(x: Tensor, y: Tensor | None, *, distance: bool) -> Tensor:
 def _same_view(a: Tensor, b: Tensor) -> bool:
     """Return whether two tensors are the same elements in the same order, in the same memory.
 
-    They may have two graphs, as x and `x.detach()` have. Tensors without plain memory are never the same.
+    They may be in different autograd graphs, as x and `x.detach()` are. The result is False for tensors
+    without plain memory.
     """
     if traced() or transformed() or not plain(a, b):
         return False
@@ -111,7 +113,11 @@ def _same_view(a: Tensor, b: Tensor) -> bool:
 
 
 class _Within(Function):
-    """`_within` in place. To a derivative it adds a constant: 1, and less than the rounding of P."""
+    """The function `_within`, in place, with the derivative of the identity.
+
+    This derivative is right because the function adds only constants: 1, and a correction that is smaller
+    than the rounding error of P.
+    """
 
     @staticmethod
     def forward(ctx: Any, P: Tensor, distance: bool, own: bool) -> Tensor:
@@ -127,12 +133,12 @@ class _Within(Function):
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> Any:
-        """Pass it on."""
+        """Return the cotangent unchanged."""
         return g, None, None
 
 
 def _within(P: Tensor, distance: bool, own: bool) -> Tensor:
-    """Return P, or 1 + P for the distance, in range, and exact where a row meets itself."""
+    """Return P, or 1 + P for the distance, clamped to the range, with an exact diagonal if `own`."""
     P = (1 + P if distance else P).clamp(*_range(distance))
     if not own:
         return P
@@ -145,6 +151,6 @@ def _range(distance: bool) -> tuple[float, float]:
 
 
 def _own(t: Tensor, distance: bool) -> Tensor:
-    """Return what a row has with itself: a zero row and one that is not finite are as they are."""
+    """Return the exact value of a row with itself. Values of zero and non-finite rows are unchanged."""
     exact = 0.0 if distance else 1.0
     return torch.where((t - exact).abs() < 0.5, exact, t)

@@ -1,4 +1,4 @@
-"""Rules, quickly, and the state of PyTorch that decides who computes."""
+"""A cache of rules, and the state of PyTorch that decides which implementation computes."""
 
 import sys
 from contextlib import AbstractContextManager, nullcontext
@@ -13,18 +13,18 @@ from cosgrad.closed import Rule
 
 
 class Function(torch.autograd.Function):
-    """`torch.autograd.Function`, whose `apply` has no types of its own."""
+    """`torch.autograd.Function` with a type annotation for `apply`."""
 
     if TYPE_CHECKING:
 
         @classmethod
         def apply(cls, *args: Any, **kwargs: Any) -> Any:
-            """Run the forward."""
+            """Run the forward pass."""
 
 
 @lru_cache
 def rule(axis: int, eps: float, what: str, skip_zero: bool = False) -> Rule:
-    """Return the rule; to make one takes as long as to look up twenty."""
+    """Return the rule from a cache. Making a rule takes as long as twenty look-ups."""
     return Rule(axis, eps, what, skip_zero)
 
 
@@ -36,8 +36,8 @@ tracing = torch._C._get_tracing_state
 def _plain_keys() -> frozenset[int]:
     """Return the dispatch keys of an ordinary CPU tensor and of one made in inference mode.
 
-    They are built from PyTorch's constants. A tensor made here would show the default device, the modes and
-    the transforms that are active while this module is imported.
+    They are built from PyTorch's constants. A tensor made here would have the keys of the default device, the
+    modes and the transforms that are active while this module is imported.
     """
     key = torch._C.DispatchKey
     inference = torch._C.DispatchKeySet(key.CPU) | torch._C.DispatchKeySet(key.AutocastCPU)
@@ -53,11 +53,11 @@ _FUNCTIONALIZE = torch._C._functorch.TransformType.Functionalize
 
 
 def plain(*tensors: Tensor | None) -> bool:
-    """Tell whether all tensors are nothing but CPU memory with strides, and nobody wants to see operators.
+    """Return whether all tensors are ordinary strided CPU memory, and nothing intercepts operators.
 
-    The dispatch keys of a tensor say all at once: its device and layout, a negation put off, zeros without
-    memory, a wrapper of `torch.func` or `is_grads_batched`, a subclass that sees operators. Operators are
-    also seen by dispatch modes (fake tensors, counters) and by tracers.
+    The dispatch keys of a tensor describe its device and layout, a delayed negation, zeros without memory, a
+    wrapper of `torch.func` or `is_grads_batched`, and a subclass that intercepts operators. Dispatch modes
+    (fake tensors, counters) and tracers also intercept operators.
     """
     for t in tensors:
         if t is not None and keys(t).raw_repr() not in _PLAIN:
@@ -77,10 +77,10 @@ def fake_mode(*arguments: object) -> Any:
 
 
 def kept(*tensors: Any) -> list[Any]:
-    """Return the tensors in a form that autograd saves for a backward.
+    """Return the tensors in a form that autograd can save for the backward pass.
 
     Autograd refuses to save a tensor that was made in inference mode. A copy made outside that mode can be
-    saved, and later changes of the original do not reach it.
+    saved, and later changes of the original do not change it.
     """
     if torch.compiler.is_compiling():  # Dynamo cannot trace `is_inference` in forward mode
         return list(tensors)
@@ -91,10 +91,10 @@ def kept(*tensors: Any) -> list[Any]:
 
 
 def watched(*tensors: Tensor | None) -> bool:
-    """Tell whether anything but the kernel may have to see an operator, or a tensor may have no values.
+    """Return whether something may intercept an operator, or a tensor may have no values.
 
-    This holds under a tracer or a dispatch mode, on the meta device, and for subclasses with
-    `__torch_dispatch__` (fake tensors are of this kind).
+    This is true under a tracer or a dispatch mode, on the meta device, and for subclasses with
+    `__torch_dispatch__`, for example fake tensors.
     """
     if traced() or intercepted():
         return True
@@ -102,15 +102,15 @@ def watched(*tensors: Tensor | None) -> bool:
 
 
 def functionalized() -> bool:
-    """Tell whether `torch.func.functionalize` is active: it has no rule for an `autograd.Function`."""
+    """Return whether `torch.func.functionalize` is active. It does not support an `autograd.Function`."""
     stack = torch._C._functorch.get_interpreter_stack()
     return stack is not None and any(level.key() == _FUNCTIONALIZE for level in stack)
 
 
 def refuse_empty_vmap() -> None:
-    """Refuse a loss under `torch.func.vmap` over an axis of length 0.
+    """Raise an error for a loss under `torch.func.vmap` over an axis of length 0.
 
-    There PyTorch fails to combine a tensor of rank 0 with a number.
+    The reason is that PyTorch cannot combine a tensor of rank 0 with a number there.
     """
     if torch.compiler.is_compiling() or not transformed():
         return
@@ -123,27 +123,27 @@ def refuse_empty_vmap() -> None:
 
 
 def without_autocast(device: torch.device) -> AbstractContextManager[Any]:
-    """Return a context without autocast. Some devices (meta is one) have no autocast to switch off."""
+    """Return a context without autocast. Some devices, such as meta, do not support autocast at all."""
     if torch.amp.is_autocast_available(device.type):
         return torch.autocast(device.type, enabled=False)
     return nullcontext()
 
 
 def transformed() -> bool:
-    """Tell whether a `torch.func` transform or a level of forward mode is active."""
+    """Return whether a `torch.func` transform or a level of forward mode is active."""
     return forward_ad._current_level >= 0 or bool(torch._C._are_functorch_transforms_active())
 
 
 def bound_for_onnx() -> bool:
-    """Tell whether a graph is being translated to ONNX, which knows neither our operators nor `frexp`."""
+    """Return whether a graph is being exported to ONNX, which has neither our operators nor `frexp`."""
     return "torch.onnx" in sys.modules and torch.onnx.is_in_onnx_export()
 
 
 def dissolves(*tensors: Tensor) -> bool:
-    """Tell whether an operator is to become plain operations, which every transform understands.
+    """Return whether an operator must be replaced by plain operations, which every transform supports.
 
-    A compiler enters a level of forward mode behind Python's back, so the tensors have to be asked
-    themselves.
+    The tensors are checked for tangents, because a compiler enters a level of forward mode without changing
+    the state that Python can read.
     """
     if transformed() or bound_for_onnx():
         return True
@@ -151,33 +151,33 @@ def dissolves(*tensors: Tensor) -> bool:
 
 
 def traced() -> bool:
-    """Tell whether a compiler or tracer is writing down operators."""
+    """Return whether a compiler or tracer is recording operators."""
     return torch.compiler.is_compiling() or tracing() is not None
 
 
 def intercepted() -> bool:
-    """Tell whether a dispatch mode sees operators."""
+    """Return whether a dispatch mode intercepts operators."""
     return bool(modes())
 
 
 def subclassed(t: Tensor) -> bool:
-    """Tell whether t belongs to a subclass that sees operators, such as a DTensor."""
+    """Return whether t belongs to a subclass that intercepts operators, such as a DTensor."""
     return bool(keys(t).has(torch._C.DispatchKey.Python))
 
 
 def is_distributed(t: object) -> bool:
-    """Tell whether t is a DTensor."""
+    """Return whether t is a DTensor."""
     module: Any = sys.modules.get("torch.distributed.tensor")
     return module is not None and isinstance(t, module.DTensor)
 
 
 def batched(t: Tensor | None) -> bool:
-    """Tell whether autograd has put many cotangents or tangents in the place of one (`is_grads_batched`)."""
+    """Return whether t is a batch of cotangents or tangents that autograd made (`is_grads_batched`)."""
     return t is not None and torch._C._functorch.is_legacy_batchedtensor(t)
 
 
 def recorded(*tensors: Tensor | None) -> bool:
-    """Tell whether autograd wants to know what happens to any of the tensors."""
+    """Return whether autograd records operations on any of the tensors."""
     if torch.is_grad_enabled():
         for t in tensors:
             if t is not None and t.requires_grad:

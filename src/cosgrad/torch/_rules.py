@@ -1,11 +1,11 @@
-"""The rules of differentiation: what reverse mode, forward mode and `vmap` do with S and D.
+"""The autograd functions of S and D: their VJPs, JVPs and `vmap` rules.
 
     Cosine    x, y -> S and/or D       backward: Gradient        jvp: Tangent
     Gradient  x, y, g -> g dS          backward and jvp: the closed forms of second order
     Tangent   x, y, u, v -> J          backward: Gradient and the closed forms; jvp: the closed forms
 
-Each comes twice: once as recorded by plain autograd, and once with the `setup_context` that `torch.func` and
-forward mode ask for and that makes every call several times as long.
+There are two versions of Cosine and of Gradient. One is for plain autograd. The other has the `setup_context`
+that `torch.func` and forward mode require; `setup_context` makes every call several times as long.
 """
 
 from typing import Any
@@ -25,7 +25,7 @@ Pair = tuple[Tensor | None, Tensor | None]
 
 
 def cosine(x: Tensor, y: Tensor, rule: Rule) -> Any:
-    """Return S, D or both, recorded by whatever wants to differentiate them."""
+    """Return S, D or both, recorded by autograd and by active transforms."""
     record = torch.is_grad_enabled() and (x.requires_grad or y.requires_grad)
     if not transformed():
         return Cosine.apply(x, y, rule) if record else _cosine(x, y, rule)
@@ -35,7 +35,7 @@ def cosine(x: Tensor, y: Tensor, rule: Rule) -> Any:
 
 
 def gradient(x: Tensor, y: Tensor, g: Tensor, rule: Rule, need_x: bool, need_y: bool) -> Pair:
-    """Return g times the derivatives in x and in y, where they are needed, recorded like `cosine`."""
+    """Return g times the needed derivatives in x and in y, recorded like `cosine`."""
     if transformed():
         if functionalized():
             return _gradient_operator(x, y, g, rule, need_x, need_y)
@@ -46,28 +46,28 @@ def gradient(x: Tensor, y: Tensor, g: Tensor, rule: Rule, need_x: bool, need_y: 
 
 
 def tangent(x: Tensor, y: Tensor, u: Tensor | None, v: Tensor | None, rule: Rule) -> Any:
-    """Return the derivative along (u, v), recorded like `cosine`; None stands for zeros."""
+    """Return the derivative along (u, v), recorded like `cosine`. None means zeros."""
     if transformed() or recorded(x, y, u, v):
         return Tangent.apply(x, y, u, v, rule)
     return _tangent(x, y, u, v, rule)
 
 
 def forward_grad() -> Any:
-    """Let a jvp rule be differentiated in forward mode again.
+    """Return a context in which a JVP rule can itself be differentiated in forward mode.
 
-    PyTorch runs the rule with forward mode switched off, so that an outer `torch.func.jvp` would see
-    constants.
+    PyTorch runs the rule with forward mode switched off. An outer `torch.func.jvp` would treat its results
+    as constants.
     """
     return forward_ad._set_fwd_grad_enabled(True)
 
 
 def primals(ctx: Any) -> list[Any]:
-    """Return what a jvp rule has saved, without the tangents that the rule is there to carry."""
+    """Return the tensors that a JVP rule has saved, without the tangents that the rule itself propagates."""
     return [t if t is None else torch._unpack_dual(t, level=0).primal for t in ctx.saved_tensors]
 
 
 def front(x: Tensor, dim: int | None, size: int = 1) -> Tensor:
-    """Return x with the mapped dimension in front, or with a new one of that size that costs no memory."""
+    """Return x with the mapped dimension first. If there is none, expand x by one, without a copy."""
     return x.expand(size, *x.shape) if dim is None else x.movedim(dim, 0)
 
 
@@ -105,7 +105,7 @@ class Cosine(Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, y: Tensor, rule: Rule) -> Any:
-        """Keep x and y: the backward reads them once more, and nothing else is worth the memory."""
+        """Return the values. To need little memory, save only x and y. The backward pass reads them again."""
         ctx.save_for_backward(*kept(x, y))
         ctx.rule = rule
         if rule.what == BOTH:
@@ -126,18 +126,18 @@ class Cosine(Function):
 
 
 class PlainCosine(Cosine):
-    """The same where both are known to be plain: on small tensors every look at them counts."""
+    """`Cosine` for tensors that are known to be plain. It saves checks, which dominate for small tensors."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, y: Tensor, rule: Rule) -> Any:
-        """Go to the core without another look."""
+        """Call the native core without further checks."""
         ctx.save_for_backward(*kept(x, y))
         ctx.rule = rule
         return _native.cosine(x, y, rule)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> Any:
-        """Go to the core if nobody differentiates this again."""
+        """Call the native core, or `Cosine.backward` if this gradient is itself to be differentiated."""
         g = grads[0]
         if g is None or len(grads) > 1 or torch.is_grad_enabled() or transformed():
             return Cosine.backward(ctx, *grads)
@@ -147,11 +147,11 @@ class PlainCosine(Cosine):
 
 
 class PlainMean(Function):
-    """The sum of S or D over all rows, divided by a number, where both are known to be plain."""
+    """The sum of S or D over all rows, divided by a number, for tensors that are known to be plain."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, y: Tensor, rule: Rule, count: int) -> Any:
-        """Sum wide and round once."""
+        """Compute the sum in a wide type and round it once."""
         rows = _native.cosine(x, y, rule)
         ctx.save_for_backward(*kept(x, y))
         ctx.rest = rule, count, rows.shape
@@ -159,7 +159,7 @@ class PlainMean(Function):
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> Any:
-        """Give all rows the same cotangent, which takes the memory of one."""
+        """Return the gradients. All rows share one cotangent, which is expanded without a copy."""
         x, y = ctx.saved_tensors
         rule, count, shape = ctx.rest
         need_x, need_y, *_ = ctx.needs_input_grad
@@ -171,16 +171,16 @@ class PlainMean(Function):
 
 
 class TransformedCosine(Cosine):
-    """The same under `torch.func` and in forward mode."""
+    """`Cosine` under `torch.func` and in forward mode."""
 
     @staticmethod
     def forward(*inputs: Any) -> Any:
-        """Compute only."""
+        """Return the values. `setup_context` saves the inputs."""
         return _cosine(*inputs)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-        """Keep x and y for both modes."""
+        """Save x and y for reverse and forward mode."""
         x, y, ctx.rule = inputs
         ctx.save_for_backward(*kept(x, y))
         ctx.save_for_forward(x, y)
@@ -196,7 +196,7 @@ class TransformedCosine(Cosine):
 
     @staticmethod
     def vmap(info: Any, in_dims: Any, x: Tensor, y: Tensor, rule: Rule) -> Any:
-        """Treat the mapped dimension as one more of the batch; what is not mapped is broadcast."""
+        """Treat the mapped dimension as a further batch dimension. Unmapped tensors are broadcast."""
         out = cosine(front(x, in_dims[0]), front(y, in_dims[1]), rule.batched())
         return out, (0, 0) if rule.what == BOTH else 0
 
@@ -206,7 +206,7 @@ class Gradient(Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, y: Tensor, g: Tensor, rule: Rule, need_x: bool, need_y: bool) -> Any:
-        """Compute, and keep the inputs for the closed forms."""
+        """Return the products. Save the inputs for the closed forms."""
         ctx.save_for_backward(*kept(x, y, g))
         ctx.set_materialize_grads(False)
         ctx.rest = rule, need_x, need_y
@@ -214,7 +214,7 @@ class Gradient(Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> Any:
-        """With cotangents u of g dS/dx and v of g dS/dy this is the gradient of g J(u, v) in x, y and g."""
+        """Return the gradient of g J(u, v) in x, y and g, for cotangents u of g dS/dx and v of g dS/dy."""
         x, y, g = ctx.saved_tensors
         rule, need_x, need_y = ctx.rest
         left = iter(grads)
@@ -230,16 +230,16 @@ class Gradient(Function):
 
 
 class TransformedGradient(Gradient):
-    """The same under `torch.func` and in forward mode."""
+    """`Gradient` under `torch.func` and in forward mode."""
 
     @staticmethod
     def forward(*inputs: Any) -> Any:
-        """Compute only."""
+        """Return the products. `setup_context` saves the inputs."""
         return tuple(t for t in _gradient(*inputs) if t is not None)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-        """Keep x, y and g for both modes."""
+        """Save x, y and g for reverse and forward mode."""
         x, y, g, *rest = inputs
         ctx.rest = rest
         ctx.save_for_backward(*kept(x, y, g))
@@ -248,7 +248,11 @@ class TransformedGradient(Gradient):
 
     @staticmethod
     def jvp(ctx: Any, u: Tensor | None, v: Tensor | None, h: Tensor | None, *_: None) -> Any:
-        """The Hessian is symmetric, so along (u, v) it is the same product; the rest is linear in g."""
+        """Return the tangents of the products.
+
+        Along (u, v) this is the Hessian-vector product of `backward`, because the Hessian is symmetric. The
+        products are linear in g.
+        """
         rule, need_x, need_y = ctx.rest
         total = None
         with forward_grad():
@@ -264,7 +268,7 @@ class TransformedGradient(Gradient):
     def vmap(
         info: Any, in_dims: Any, x: Tensor, y: Tensor, g: Tensor, rule: Rule, need_x: bool, need_y: bool
     ) -> Any:
-        """Expand what is not mapped but needs a gradient: each of the batch has its own."""
+        """Expand unmapped tensors that need a gradient, because each element of the batch has its own."""
         x = front(x, in_dims[0], info.batch_size if need_x else 1)
         y = front(y, in_dims[1], info.batch_size if need_y else 1)
         g = front(g, in_dims[2], info.batch_size)
@@ -283,19 +287,23 @@ class Tangent(Function):
 
     @staticmethod
     def forward(x: Tensor, y: Tensor, u: Tensor | None, v: Tensor | None, rule: Rule) -> Any:
-        """Compute only."""
+        """Return the derivative. `setup_context` saves the inputs."""
         return _tangent(x, y, u, v, rule)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-        """Keep everything for both modes."""
+        """Save all tensors for reverse and forward mode."""
         *tensors, ctx.rule = inputs
         ctx.save_for_backward(*kept(*tensors))
         ctx.save_for_forward(*tensors)
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> Any:
-        """J is linear in (u, v), with the gradient for coefficients; in x and y it is the Hessian product."""
+        """Return the gradients of g J.
+
+        In x and y they are the Hessian-vector product. J is linear in (u, v), and its coefficients are the
+        gradient of S or D.
+        """
         x, y, u, v = ctx.saved_tensors
         need_x, need_y, need_u, need_v, _ = ctx.needs_input_grad
         hx, hy = _closed.curvature(x, y, u, v, g, ctx.rule) if need_x or need_y else (None, None)
@@ -304,7 +312,7 @@ class Tangent(Function):
 
     @staticmethod
     def jvp(ctx: Any, dx: Any, dy: Any, du: Any, dv: Any, _: None) -> Any:
-        """Differentiate the closed form of J along (dx, dy), and J itself along (du, dv)."""
+        """Return the derivative of J: of its closed form along (dx, dy), plus J along (du, dv)."""
         rule = ctx.rule
         with forward_grad():
             x, y, u, v = primals(ctx)
@@ -322,7 +330,10 @@ class Tangent(Function):
     def vmap(
         info: Any, in_dims: Any, x: Tensor, y: Tensor, u: Tensor | None, v: Tensor | None, rule: Rule
     ) -> Any:
-        """A vector and its tangent have one shape, so they are expanded together."""
+        """Treat the mapped dimension as a further batch dimension.
+
+        A vector and its tangent have the same shape, so they are expanded together.
+        """
         dims_x, dims_y, dims_u, dims_v, _ = in_dims
         size_x = 1 if dims_x is None and dims_u is None else info.batch_size
         size_y = 1 if dims_y is None and dims_v is None else info.batch_size

@@ -1,4 +1,4 @@
-"""Similarity, distance and the unit vector."""
+"""The public functions `cosine_similarity`, `cosine_distance` and `normalize`."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -39,28 +39,30 @@ def cosine_similarity(
 ) -> Tensor:
     r"""Return the cosine of the angle between vectors, S = <x1, x2> / (max(|x1|, eps) max(|x2|, eps)).
 
-    Drops in for `torch.nn.functional.cosine_similarity`, and is right to 0.501 units in the last place on the
-    CPU: S is never outside [-1, 1], and is exactly 1 for a vector and itself.
+    It can replace `torch.nn.functional.cosine_similarity`. On the CPU its error is at most 0.501 units in the
+    last place. S is never outside [-1, 1], and it is exactly 1 for a vector and itself.
 
     Args:
         x1: Tensor of any shape and strides, of dtype float16, bfloat16, float32 or float64.
-        x2: Tensor that broadcasts with `x1`; nothing is materialised. Dtypes promote as in PyTorch; integers
-            need a floating partner.
+        x2: Tensor that broadcasts with `x1`. The broadcast tensors are not materialised. Dtypes promote as in
+            PyTorch. If one tensor has integers, the other must be floating.
         dim: Dimension of the vectors, counted in the broadcast shape.
-        eps: Floor of each norm. Where it is in force the norm is a constant, also to the derivative. With eps
-            = 0 a zero vector has S = 0 and gradient 0; with eps > 0 its gradient is the other's direction
-            over eps.
+        eps: Lower bound of each norm. If a norm is below eps, its factor is the constant eps, also in the
+            derivative. With eps = 0 a zero vector has S = 0 and gradient 0. With eps > 0 the gradient of a
+            zero vector is the unit vector of the other operand divided by eps.
         keepdim: Keep `dim` with length 1.
 
     Returns:
-        The broadcast shape without `dim`, of the promoted dtype. A row with NaN or infinity is NaN.
+        Tensor of the broadcast shape without `dim`, of the promoted dtype. The result of a row with NaN or
+        infinity is NaN.
 
     Raises:
-        ValueError: eps is negative or NaN, the shapes do not broadcast or are on two devices (also a
-            `RuntimeError`); dim is out of range (also an `IndexError`).
-        TypeError: An argument is no tensor, or complex, or neither is floating (also a `RuntimeError`).
+        ValueError: eps is negative or NaN, the shapes do not broadcast, or the tensors are on two devices
+            (also a `RuntimeError`); or dim is out of range (also an `IndexError`).
+        TypeError: An argument is not a tensor, or is complex, or neither is floating (also a `RuntimeError`).
 
-    The derivatives of every order and mode are those of the formula: dS/dx = y / (|x||y|) - S x / |x|^2.
+    Derivatives of every order are those of the formula, in forward and in reverse mode:
+    dS/dx = y / (|x||y|) - S x / |x|^2.
 
     Example:
         >>> import torch
@@ -82,23 +84,24 @@ def cosine_distance(
 ) -> Tensor:
     r"""Return the cosine distance of vectors, D = 1 - S, with S as in `cosine_similarity`.
 
-    D is right to 0.501 units in the last place on the CPU also where it is small: not by subtraction, but by
-    the residual r of x2 along x1, D = <r, r> / (|x2|^2 (1 + S)). It is exactly 0 for a vector and itself, and
-    never outside [0, 2].
+    On the CPU the error of D is at most 0.501 units in the last place, also if D is small. The subtraction
+    1 - S would cancel there. Instead, D = <r, r> / (|x2|^2 (1 + S)) with the residual r of x2 along x1. D is
+    exactly 0 for a vector and itself, and it is never outside [0, 2].
 
     Args:
         x1: Tensor of any shape and strides, of dtype float16, bfloat16, float32 or float64.
         x2: Tensor that broadcasts with `x1`.
         dim: Dimension of the vectors, counted in the broadcast shape.
-        eps: Floor of each norm, as in `cosine_similarity`. A zero vector has D = 1.
+        eps: Lower bound of each norm, as in `cosine_similarity`. A zero vector has D = 1.
         keepdim: Keep `dim` with length 1.
 
     Returns:
-        The broadcast shape without `dim`, of the promoted dtype. A row with NaN or infinity is NaN.
+        Tensor of the broadcast shape without `dim`, of the promoted dtype. The result of a row with NaN or
+        infinity is NaN.
 
     Raises:
-        ValueError: As `cosine_similarity`.
-        TypeError: As `cosine_similarity`.
+        ValueError: For the same reasons as `cosine_similarity`.
+        TypeError: For the same reasons as `cosine_similarity`.
 
     Example:
         >>> import torch
@@ -120,23 +123,24 @@ def normalize(
 ) -> Tensor:
     r"""Return the unit vectors x / max(|x|, eps).
 
-    Drops in for `torch.nn.functional.normalize`, is right to 0.501 units in the last place on the CPU, and
-    holds at any scale.
+    It can replace `torch.nn.functional.normalize`. On the CPU its error is at most 0.501 units in the last
+    place. The sum of squares neither overflows nor underflows, however long or short the vectors are.
 
     Args:
         input: Tensor of any shape and strides, of dtype float16, bfloat16, float32 or float64.
-        p: The order of the norm, which must be 2.
-        dim: Dimension of the vectors. Several dimensions hold one vector together; None means all.
-        eps: Floor of the norm. With eps = 0 a zero vector gives 0 with gradient 0; with eps > 0 a cotangent g
-            there gives the gradient g / eps.
+        p: The order of the norm. It must be 2.
+        dim: Dimension of the vectors. With several dimensions, the elements along all of them form one
+            vector. None means all dimensions.
+        eps: Lower bound of the norm. With eps = 0 a zero vector gives 0 with gradient 0. With eps > 0 a
+            cotangent g of a zero vector gives the gradient g / eps.
 
     Returns:
-        The shape and dtype of the input.
+        Tensor of the shape and dtype of the input.
 
     Raises:
         ValueError: p is not 2; eps is negative or NaN (also a `RuntimeError`); dim is out of range (also an
             `IndexError`) or is repeated.
-        TypeError: The input is no floating tensor (also a `RuntimeError`).
+        TypeError: The input is not a floating tensor (also a `RuntimeError`).
 
     Example:
         >>> import torch
@@ -163,7 +167,7 @@ def normalize(
 
 
 def _check_axes(dim: Sequence[int] | None, rank: int) -> tuple[int, ...]:
-    """Return the axes counted from the front. As in PyTorch, None and an empty sequence mean all."""
+    """Return the axes as non-negative numbers. As in PyTorch, None and an empty sequence mean all axes."""
     if not dim:
         return tuple(range(rank))
     axes = tuple(FRONTEND.check_axis(d, rank) for d in dim)
@@ -173,7 +177,7 @@ def _check_axes(dim: Sequence[int] | None, rank: int) -> tuple[int, ...]:
 
 
 def _normalize_over(x: Tensor, axes: tuple[int, ...], eps: float) -> Tensor:
-    """Return x divided by its norm over several axes, which become one axis for the kernel."""
+    """Return x divided by its norm over several axes. They are reshaped into one axis for the kernel."""
     last = tuple(range(x.dim() - len(axes), x.dim()))
     moved = x.movedim(axes, last)
     lead = x.dim() - len(axes)
@@ -203,7 +207,7 @@ def cosine(
     keepdim: bool = False,
     skip_zero: bool = False,
 ) -> Any:
-    """Return S, D or both of two tensors known by these names."""
+    """Return S, D or both of two tensors. Error messages call the tensors by `names`."""
     if (how := plain_rule(what, x1, x2, dim, eps, skip_zero)) is not None:
         record = torch.is_grad_enabled() and (x1.requires_grad or x2.requires_grad)
         out = (_rules.PlainCosine.apply if record else _native.cosine)(x1, x2, how)
@@ -224,7 +228,11 @@ def cosine(
 
 
 def plain_rule(what: str, x: Tensor, y: Tensor, dim: int, eps: float, skip_zero: bool) -> Rule | None:
-    """Return the rule if there is nothing to find out: a call on a few numbers is all overhead."""
+    """Return the rule of a simple call, or None if the call needs the full checks.
+
+    A call is simple if it is eager, its tensors are plain and have the same dtype and shape, and its options
+    are valid. This shortcut exists because the checks dominate the time of a call on a few numbers.
+    """
     if torch.compiler.is_compiling() or not (isinstance(x, Tensor) and isinstance(y, Tensor)):
         return None
     if not plain(x, y) or transformed():
@@ -238,7 +246,7 @@ def plain_rule(what: str, x: Tensor, y: Tensor, dim: int, eps: float, skip_zero:
 
 
 def overrides(*arguments: object) -> bool:
-    """Tell whether a call belongs to `overridden`."""
+    """Return whether `overridden` must handle a call with these arguments."""
     if torch.compiler.is_compiling():
         return False
     return has_torch_function(arguments) or fake_mode(*arguments) is not None
@@ -247,7 +255,8 @@ def overrides(*arguments: object) -> bool:
 def overridden(function: Any, relevant: Any, *args: Any, **kwargs: Any) -> Tensor:
     """Call the overrides of tensor subclasses and function modes, or enter the mode of fake tensors.
 
-    PyTorch's own operations with a number fail on a fake tensor outside its mode.
+    The mode is needed because PyTorch's operations of a tensor and a number fail on a fake tensor outside
+    its mode.
     """
     mode = None if has_torch_function(relevant) else fake_mode(*relevant)
     if mode is not None:

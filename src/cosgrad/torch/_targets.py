@@ -1,4 +1,4 @@
-"""Integers in arguments: the targets of the embedding loss, labels and weights, in every width."""
+"""Conversions of integer arguments (targets of the embedding loss, weights), and the check of targets."""
 
 import torch
 from torch import Tensor
@@ -11,9 +11,10 @@ _UNSIGNED = (torch.uint8, torch.uint16, torch.uint32, torch.uint64)
 
 
 def comparable(t: Tensor) -> Tensor:
-    """Return a tensor in a dtype that PyTorch compares with -1: unsigned integers become signed.
+    """Return a tensor in a dtype that PyTorch can compare with -1: unsigned integers become signed.
 
-    Only uint64 has values that int64 does not hold. It becomes float64, where they differ from 0, 1 and -1.
+    Only uint64 has values outside the range of int64. It becomes float64, in which these values still differ
+    from 0, 1 and -1.
     """
     if t.dtype in _UNSIGNED:
         return t.to(torch.float64 if t.dtype is torch.uint64 else torch.int64)
@@ -21,7 +22,7 @@ def comparable(t: Tensor) -> Tensor:
 
 
 def as_target(target: Tensor) -> Tensor:
-    """Return the target in a dtype that holds -1, so that no unsigned number is taken for it."""
+    """Return the target in a dtype that has -1, so that no unsigned number compares equal to -1."""
     check_tensor("target", target)
     if target.dtype is torch.bool:
         raise FRONTEND.refuse_dtype("target", target.dtype, "of numbers: torch.where(target, 1, -1)")
@@ -33,7 +34,7 @@ def as_target(target: Tensor) -> Tensor:
 
 
 def check_target(target: Tensor) -> None:
-    """Refuse a target that holds anything but +1 and -1."""
+    """Raise an error if a target has other values than +1 and -1."""
     t = as_target(target)
     wrong = (t != 1) & (t != -1)
     if wrong.any():

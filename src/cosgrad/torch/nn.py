@@ -1,4 +1,4 @@
-"""Modules: what `cosgrad.torch` has as functions, with their options kept."""
+"""Modules that store the options of the functions in `cosgrad.torch`."""
 
 import math
 
@@ -26,11 +26,11 @@ __all__ = [
 
 
 class CosineSimilarity(Module):
-    """The similarity of two tensors along a dimension, as `cosgrad.torch.cosine_similarity`.
+    """The similarity of two tensors along a dimension. See `cosgrad.torch.cosine_similarity`.
 
     Args:
         dim: Dimension of the vectors.
-        eps: Floor of each norm.
+        eps: Lower bound of each norm.
 
     Raises:
         ValueError: eps is negative or NaN.
@@ -56,15 +56,15 @@ class CosineSimilarity(Module):
 
 
 class CosineDistanceLoss(Module):
-    """The mean distance of labels and predictions, as `cosgrad.torch.cosine_distance_loss`.
+    """The mean distance of labels and predictions. See `cosgrad.torch.cosine_distance_loss`.
 
     Args:
         dim: Dimension of the vectors.
         reduction: "none", "sum", "mean", "weighted_mean" or "nonzero_mean".
-        assume_normalized: Take the vectors for unit vectors without a look.
+        assume_normalized: Assume that the vectors have unit length. The module does not check this.
 
     Raises:
-        ValueError: The reduction is none of these.
+        ValueError: The reduction is unknown.
 
     Example:
         >>> import torch
@@ -95,14 +95,14 @@ class CosineDistanceLoss(Module):
 
 
 class CosineEmbeddingLoss(Module):
-    """The loss of pairs that belong together (+1) or apart (-1), as `cosgrad.torch.cosine_embedding_loss`.
+    """The loss of similar (+1) and dissimilar (-1) pairs. See `cosgrad.torch.cosine_embedding_loss`.
 
     Args:
-        margin: Similarity up to which a pair with target -1 costs nothing.
+        margin: A pair with target -1 has loss 0 if its similarity is at most the margin.
         reduction: "none", "sum", "mean", "weighted_mean" or "nonzero_mean".
 
     Raises:
-        ValueError: The reduction is none of these.
+        ValueError: The reduction is unknown.
 
     Example:
         >>> import torch
@@ -126,13 +126,14 @@ class CosineEmbeddingLoss(Module):
 
 
 class ContrastiveLoss(GroupModule, ScalarModule):
-    """InfoNCE with a temperature that may be learned, as `cosgrad.torch.contrastive_loss`.
+    """The InfoNCE loss, with a fixed or a learned temperature. See `cosgrad.torch.contrastive_loss`.
 
-    The module learns the logarithm of the temperature, the parameter `log_temperature` of shape (1,), so that
-    no step of an optimiser makes the temperature negative; CLIP's `logit_scale` is minus that. It starts at
-    `temperature`. The loss never uses a temperature below `min_temperature`: there, a gradient that raises
-    the temperature passes, and one that lowers it is 0. State dicts of older versions, with a parameter of
-    shape (), load as well.
+    The module learns the logarithm of the temperature, so that no step of an optimiser can make the
+    temperature negative. The parameter is `log_temperature`, of shape (1,). CLIP's `logit_scale` is its
+    negative. The initial temperature is `temperature`. The loss never uses a temperature below
+    `min_temperature`. At this bound, a gradient that raises the temperature is kept, and a gradient that
+    lowers it is replaced by 0. The module also loads state dicts of older versions, whose parameter has
+    shape ().
 
     A deep copy of the module holds the same group. A pickle (`torch.save`) holds the name and the ranks of
     the group, and the loaded module looks for that group at its first use.
@@ -140,15 +141,15 @@ class ContrastiveLoss(GroupModule, ScalarModule):
     Args:
         temperature: The temperature, or its initial value.
         learnable: Learn the temperature.
-        min_temperature: The least learned temperature that is used. If not given, it is 0.01 (CLIP's logits
-            are scaled by 100 at most), or `temperature` if that is less.
-        symmetric: Take half of the loss of the rows and half of that of the columns.
+        min_temperature: The lowest learned temperature that the loss uses. The default is 0.01, or
+            `temperature` if that is lower. At 0.01 the logits are scaled by 100, which is CLIP's maximum.
+        symmetric: Use the mean of the loss of the rows and the loss of the columns.
         group: The ranks that share the batch. It can be assigned later.
         gradient_scale: "mean" for `DistributedDataParallel`, or "sum".
 
     Raises:
-        ValueError: A temperature is not above 0 and finite, a learned one starts below `min_temperature`, or
-            the gradient scale is unknown.
+        ValueError: A temperature is not above 0 and finite, a learned temperature starts below
+            `min_temperature`, or the gradient scale is unknown.
 
     Example:
         >>> import torch
@@ -189,8 +190,9 @@ class ContrastiveLoss(GroupModule, ScalarModule):
     def temperature(self) -> float | Tensor:
         """The temperature that the loss uses: a number, or a differentiable tensor of shape () if learned.
 
-        It is float32 if the parameter has a half type. Of a module that FSDP has sharded it can be asked
-        for in the forward; elsewhere FSDP2 gathers it, and all ranks have to ask.
+        The tensor is float32 if the parameter has a half type. If FSDP has sharded the module, read the
+        temperature in the forward pass. Outside the forward pass FSDP2 gathers the parameter, so all ranks
+        have to read it.
         """
         if self.log_temperature is None:
             return self.fixed_temperature
@@ -226,12 +228,12 @@ class ContrastiveLoss(GroupModule, ScalarModule):
 
 
 class SigmoidContrastiveLoss(GroupModule, ScalarModule):
-    """SigLIP's loss with a scale and a bias that may be learned, as `cosgrad.torch.sigmoid_contrastive_loss`.
+    """SigLIP's loss, with fixed or learned scale and bias. See `cosgrad.torch.sigmoid_contrastive_loss`.
 
     The module learns the logarithm of the scale, the parameter `log_scale`, and the bias, the parameter
-    `bias`, both of shape (1,). State dicts of older versions, with parameters of shape (), load as well. A
-    scale that overflows is the largest number, and a gradient that lowers it passes. Copies and pickles treat
-    the group as those of `ContrastiveLoss` do.
+    `bias`. Both have shape (1,). The module also loads state dicts of older versions, whose parameters have
+    shape (). If the scale overflows, the loss uses the largest finite number, and a gradient that lowers the
+    scale is kept. Copies and pickles treat the group as those of `ContrastiveLoss` do.
 
     Args:
         scale: The scale, above 0, or its initial value.

@@ -1,11 +1,12 @@
-"""Contrastive losses, tile by tile.
+"""Contrastive losses, computed tile by tile.
 
-losses      what is public, and its arguments
-function    what autograd and compilers see
-problem     what all tiled losses have in common: unit vectors, the ring of blocks, the gradients' last step
+losses      the public functions
+arguments   the checks of their arguments
+function    the autograd functions and the operators for compilers
+problem     the common parts of all tiled losses: unit vectors, the ring of blocks, the last step of gradients
 softmax     InfoNCE, CLIP, SimCLR, SupCon
 sigmoid     SigLIP
-tiles       products, a tile at a time
-ring        the blocks of other ranks
+tiles       matrix products, one tile at a time
+ring        the exchange of blocks with other ranks
 dense       the same losses as plain formulas, for derivatives of higher order and for transforms
 """

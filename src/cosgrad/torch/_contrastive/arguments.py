@@ -1,4 +1,4 @@
-"""What the contrastive losses take, beside the matrices."""
+"""Checks and conversions of the arguments of the contrastive losses, except the matrices."""
 
 import torch
 from torch import Tensor
@@ -17,7 +17,7 @@ Arguments = tuple[Tensor, Tensor | None, Tensor, Tensor | None, Options]
 
 
 def check_gradient_scale(gradient_scale: str) -> str:
-    """Return the gradient scale if there is such a one."""
+    """Return the gradient scale, or raise an error if it is unknown."""
     if gradient_scale not in GRADIENT_SCALES:
         raise ValueError(
             f"gradient_scale={gradient_scale!r} must be one of {', '.join(map(repr, GRADIENT_SCALES))}"
@@ -28,7 +28,7 @@ def check_gradient_scale(gradient_scale: str) -> str:
 def facts(
     x: Tensor, y: Tensor | None, scale: Tensor, bias: Tensor | None, options: Options
 ) -> dict[str, float]:
-    """Return in numbers what all ranks must have in common, but for the first: the size of their blocks."""
+    """Return numbers that describe a call. All but the first, the block size, must be equal on all ranks."""
     return {
         "columns": (x if y is None else y).shape[0],
         "ignored columns": -1 if options.ignore is None else options.ignore.shape[1],
@@ -44,7 +44,7 @@ def facts(
 
 
 def check_labels_of(name: str, labels: Tensor, of: str, x: Tensor) -> Tensor:
-    """Return the labels if they are one for each row of x."""
+    """Return the labels, or raise an error if they are not one integer for each row of x."""
     check_tensor(name, labels)
     if labels.dtype.is_floating_point or labels.dtype.is_complex:
         raise DtypeError(f"{name} is of dtype {labels.dtype}, must be integers or booleans")
@@ -54,10 +54,10 @@ def check_labels_of(name: str, labels: Tensor, of: str, x: Tensor) -> Tensor:
 
 
 def same_integers(labels_x: Tensor, labels_y: Tensor) -> Labels:
-    """Return labels in dtypes that PyTorch compares: it does not compare all unsigned integers.
+    """Return labels in dtypes that PyTorch can compare. PyTorch does not compare all unsigned integers.
 
     The conversion of uint64 to int64 keeps different labels different. It may make a label of uint64 equal to
-    one of a signed dtype, so uint64 is refused beside another dtype.
+    a label of a signed dtype, so uint64 together with another dtype raises an error.
     """
     dtypes = {labels_x.dtype, labels_y.dtype}
     if torch.uint64 in dtypes and len(dtypes) > 1:
@@ -71,7 +71,10 @@ def same_integers(labels_x: Tensor, labels_y: Tensor) -> Labels:
 
 
 def check_ignore(ignore: Tensor, x: Tensor, columns: int | None) -> None:
-    """Refuse what is no mask of all pairs; over a group their number is known later."""
+    """Raise an error unless `ignore` is a mask of all pairs.
+
+    With a group, `columns` is None, and `agreed` checks the number of columns later.
+    """
     check_tensor("ignore", ignore)
     if ignore.dtype is not torch.bool:
         raise DtypeError(f"ignore is of dtype {ignore.dtype}, must be torch.bool")
@@ -82,7 +85,7 @@ def check_ignore(ignore: Tensor, x: Tensor, columns: int | None) -> None:
 
 
 def reciprocal_of(temperature: float | Tensor, like: Tensor) -> Tensor:
-    """Return 1 / temperature as `scalar` does."""
+    """Return 1 / temperature, in the form that `scalar` returns."""
     t = scalar("temperature", temperature, like)
     if not isinstance(temperature, Tensor) and not in_graph(temperature):
         check_temperature(float(temperature))
@@ -92,9 +95,10 @@ def reciprocal_of(temperature: float | Tensor, like: Tensor) -> Tensor:
 
 
 def _reciprocal(t: Tensor) -> Tensor:
-    """Return 1 / t, where t is at least 4.1e-289 (float64): sums of logits are to be finite.
+    """Return 1 / t. A t below 4.1e-289 (in float64) is replaced by this bound, so that sums are finite.
 
-    Its derivative is taken as that of a logarithm, so that 0 times it is 0 where 1 / t^2 overflows.
+    The derivative is computed through the logarithm of t. So 0 times the derivative is 0, also if 1 / t^2
+    overflows.
     """
     known = t.detach()
     most = known.clamp(min=torch.finfo(t.dtype).tiny * 2.0**64).reciprocal()
@@ -102,9 +106,9 @@ def _reciprocal(t: Tensor) -> Tensor:
 
 
 def scalar(name: str, value: float | Tensor, like: Tensor) -> Tensor:
-    """Return a finite number in rank 0 and the widest dtype, differentiable if it was a tensor.
+    """Return a finite number as a tensor of rank 0 and the widest dtype, differentiable if it was a tensor.
 
-    A number is checked everywhere. A tensor is checked where its value can be seen; elsewhere the operator
+    A number is always checked. A tensor is checked here if its value can be read. Otherwise the operator
     checks it when it runs.
     """
     wide = OPS.widen(like.new_empty(0, dtype=full_dtype(like)))

@@ -1,7 +1,8 @@
-"""The same losses as formulas on the whole matrix, in operations that every transform understands.
+"""The same losses as formulas on the whole matrix, in operations that every transform supports.
 
-They serve what tiles cannot: derivatives of higher order, `torch.func`, forward mode, and export to ONNX: so
-numbers of rows are those of `shape`, since `len` and `max` would fix them to those of the example.
+They are used where tiles cannot be: derivatives of higher order, `torch.func`, forward mode, and export to
+ONNX. The code reads numbers of rows from `shape`, because `len` and `max` would make the numbers of the
+example constants in an exported graph.
 """
 
 from typing import Any
@@ -15,13 +16,13 @@ from cosgrad.torch._rule import intercepted, traced, without_autocast
 
 
 def softmax(x: Tensor, y: Tensor | None, scale: Tensor, options: Options) -> Tensor:
-    """Return the loss of `softmax.loss`."""
+    """Return the same loss as `softmax.loss`."""
     dtype, scale = _working(x, scale)
-    x = x.to(dtype)  # once: where x is y, its two gradients are added up in this dtype
+    x = x.to(dtype)  # one cast: if y is x, its two gradients are added in this dtype
     y = x if y is None else y.to(dtype)
     positive, negative = _kinds(x, y, options)
     if not options.symmetric:
-        x = _where(positive.any(1), x)  # a row without a positive does not count, NaN or not
+        x = _where(positive.any(1), x)  # a row without a positive is excluded, even if NaN
     if options.ignore is not None:
         x, y = _where(~options.ignore.all(1), x), _where(~options.ignore.all(0), y)
     S = _similarities(x, y)
@@ -32,7 +33,7 @@ def softmax(x: Tensor, y: Tensor | None, scale: Tensor, options: Options) -> Ten
 
 
 def sigmoid(x: Tensor, y: Tensor, scale: Tensor, bias: Tensor) -> Tensor:
-    """Return the loss of `sigmoid.loss`."""
+    """Return the same loss as `sigmoid.loss`."""
     dtype, scale, bias = _working(x, scale, bias)
     S = _similarities(x.to(dtype), y.to(dtype))
     logits = S * scale + bias
@@ -42,10 +43,10 @@ def sigmoid(x: Tensor, y: Tensor, scale: Tensor, bias: Tensor) -> Tensor:
 
 
 def _working(x: Tensor, *scalars: Tensor) -> tuple[Any, ...]:
-    """Return the dtype to compute in, and the scalars in it.
+    """Return the dtype to compute in, and the scalars in this dtype.
 
-    It is the widest where a scalar is known to be large. Where it is unknown (compiled, or mapped by `vmap`),
-    the scalar is kept so small that no logit overflows.
+    The dtype is the widest one if a scalar is known to be large. The value of a scalar is unknown if it is
+    compiled or mapped by `vmap`. So every scalar is clamped, and no logit overflows.
     """
     dtype = scalars[0].dtype if any(_known(t) > LARGE for t in scalars) else full_dtype(x)
     most = torch.finfo(dtype).max / 8
@@ -53,7 +54,7 @@ def _working(x: Tensor, *scalars: Tensor) -> tuple[Any, ...]:
 
 
 def _known(t: Tensor) -> float:
-    """Return the magnitude of a scalar, 0 if it cannot be seen."""
+    """Return the magnitude of a scalar, or 0 if its value cannot be read."""
     functorch = torch._C._functorch
     while functorch.is_functorch_wrapped_tensor(t):
         if functorch.is_batchedtensor(t):
@@ -63,7 +64,7 @@ def _known(t: Tensor) -> float:
 
 
 def _where(counts: Tensor, x: Tensor) -> Tensor:
-    """Return x with zeros for the rows that do not count: neither value nor derivative depends on them."""
+    """Return x with zeros in the rows that are excluded, so that values and derivatives ignore them."""
     return torch.where(counts[:, None], x, 0)
 
 
@@ -93,8 +94,8 @@ def _kinds(x: Tensor, y: Tensor, options: Options) -> tuple[Tensor, Tensor]:
 def _mean(S: Tensor, positive: Tensor, negative: Tensor, scale: Tensor, options: Options) -> Tensor:
     """Return the mean of softplus(LN - LP) + (LP - mean z) over the rows that have a positive.
 
-    The largest similarity is subtracted before the scale is applied, and no logarithm of 0 is taken. So every
-    derivative is finite where a row has no negatives, and where logits are far apart.
+    The largest similarity is subtracted before the multiplication by the scale, and no logarithm of 0 is
+    computed. So every derivative is finite, also if a row has no negatives or if its logits are far apart.
     """
     has = positive.any(1)
     top, total = _exponentials(S, negative, scale)
@@ -106,16 +107,17 @@ def _mean(S: Tensor, positive: Tensor, negative: Tensor, scale: Tensor, options:
         number = torch.where(has, number, 1)
         mean = torch.where(positive, S, 0).sum(1) / positive.sum(1).clamp(min=1)
         spread = number.log() + (best - mean) * scale
-    alone = ~has | (total == 0)  # NaN is not
+    alone = ~has | (total == 0)  # false if total is NaN
     odds = (top - best) * scale + (torch.where(alone, 1, total) / number).log()
     losses = torch.where(alone, 0, _softplus(torch.where(alone, 0, odds))) + spread
     return torch.where(has, losses, 0).sum() / has.sum().clamp(min=1)
 
 
 def _exponentials(S: Tensor, kind: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the largest S of a kind in each row, and the sum of exp((S - largest) scale) over that kind.
+    """Return for each row the largest S where `kind` is true, and the sum of exp((S - largest) scale) there.
 
-    The largest is a constant to a derivative: together the two do not depend on it.
+    The derivatives treat the largest S as a constant. This is right because the loss, which combines the two
+    results, does not depend on the value that is subtracted.
     """
     least = -2.0  # below every similarity
     masked = torch.where(kind, S.detach(), least)
@@ -125,10 +127,10 @@ def _exponentials(S: Tensor, kind: Tensor, scale: Tensor) -> tuple[Tensor, Tenso
 
 
 def _softplus(t: Tensor) -> Tensor:
-    """Return log(1 + exp(t)), with derivatives of every order that are right to a relative error.
+    """Return log(1 + exp(t)), with derivatives of every order that have a small relative error.
 
-    Those of `torch.logaddexp` are NaN from the second order on where t is below -88, and
-    `torch.nn.functional.softplus` is t itself above 20.
+    From the second order on, the derivatives of `torch.logaddexp` are NaN for t below -88.
+    `torch.nn.functional.softplus` returns t itself above 20.
     """
     above = t > 0
     return torch.where(above, t, 0) + torch.where(above, -t, t).exp().log1p()

@@ -1,8 +1,8 @@
-"""What autograd and compilers see: a function of x, y, the scale and the bias, with its derivatives.
+"""The autograd function and the operator of the tiled losses: functions of x, y, the scale and the bias.
 
-Where a derivative is wanted, the forward computes it along with the value, and the backward only multiplies:
-the sigmoid loss saves a product in four, and no rank has to talk in a backward. A second derivative takes the
-formula on the whole matrix.
+If a derivative is needed, the forward pass computes it together with the value, and the backward pass only
+multiplies it by the cotangent. This saves one of four matrix products in the sigmoid loss, and the ranks of a
+group need not communicate in the backward pass. A second derivative uses the formula on the whole matrix.
 """
 
 import math
@@ -41,14 +41,14 @@ LIBRARY.define(
 def contrastive(
     x: Tensor, y: Tensor | None, scale: Tensor, bias: Tensor | None, options: Options, ring: Ring
 ) -> Tensor:
-    """Return the loss in the dtype of x, or that of autocast, recorded by whatever wants to differentiate it.
+    """Return the loss in the dtype of x or of autocast, recorded by autograd and by active transforms.
 
     Args:
         x: Matrix of rows.
         y: Matrix of columns, or None for x itself.
-        scale: What multiplies the similarities, of rank 0.
-        bias: What is added to them, of rank 0: the sigmoid loss. None: the softmax.
-        options: What else is asked.
+        scale: Factor of the similarities, a tensor of rank 0.
+        bias: Addend of the sigmoid loss, a tensor of rank 0. None means the softmax loss.
+        options: The other options of the loss.
         ring: The ranks that share the batch.
     """
     dtype = loss_dtype(x.dtype, x.device.type)
@@ -81,7 +81,7 @@ def _formula(x: Tensor, y: Tensor | None, scale: Tensor, bias: Tensor | None, op
         loss: Tensor = gathered(whole, x, y, scale, bias, *options.arguments()[:3])
         return loss
     if bias is None or y is None:
-        possible = (scale > 0) & (scale < math.inf)  # others are refused where they can be seen
+        possible = (scale > 0) & (scale < math.inf)  # `scalar` checks values that it can read
         return dense.softmax(x, y, torch.where(possible, scale, math.nan), options)
     return dense.sigmoid(x, y, scale, bias)
 
@@ -105,7 +105,7 @@ def _tiled(
 
 
 class Tiled(Function):
-    """The loss, with its derivatives kept from the forward."""
+    """The loss. The forward pass saves the derivatives."""
 
     @staticmethod
     def forward(
@@ -117,7 +117,7 @@ class Tiled(Function):
         options: Options,
         ring: Ring,
     ) -> Any:
-        """Keep the derivatives that are needed, and the inputs for those of the second order."""
+        """Return the loss. Save the needed derivatives, and the inputs for derivatives of second order."""
         needs = Needs(*ctx.needs_input_grad[:4])
         if ring.group is None and watched(x, y, scale, bias, *options.tensors()):
             with torch._C._AutoDispatchBelowAutograd():
@@ -129,7 +129,7 @@ class Tiled(Function):
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> Any:
-        """Multiply by the cotangent, or differentiate the formula for a derivative of higher order."""
+        """Multiply the derivatives by the cotangent, or differentiate the formula to get higher orders."""
         saved = ctx.saved_tensors  # each access runs the unpacking hooks, and a checkpoint permits one
         inputs, grads = [saved[0], saved[0] if ctx.y_is_x else saved[1], *saved[2:4]], saved[4:8]
         if torch.is_grad_enabled():
@@ -156,8 +156,8 @@ def _keep(
 def _differentiable(ctx: Any, inputs: Any, masks: Any, g: Tensor) -> tuple[Tensor | None, ...]:
     """Return the gradients as functions of the inputs.
 
-    The formula takes aliases of the inputs: where y is a function of x, a gradient in x itself would hold the
-    path through y.
+    The formula is applied to aliases of the inputs. If y is a function of x, the gradient with respect to x
+    itself would include the path through y.
     """
     if ctx.group is not None:
         raise RuntimeError(
@@ -183,7 +183,7 @@ def _operator(
     symmetric: bool,
     *needs: bool,
 ) -> tuple[Tensor, ...]:
-    """Compute on a device; a derivative that is not needed has no elements."""
+    """Return the loss and its derivatives. A derivative that is not needed is a tensor without elements."""
     options = Options(symmetric, y is None, labels_x, labels_y, ignore)
     ring = Ring(None, [(x if y is None else y).shape[0]])
     result = _tiled(x, y, scale, bias, options, ring, Needs(*needs))

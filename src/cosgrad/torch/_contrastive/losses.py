@@ -1,4 +1,4 @@
-"""The contrastive losses and their arguments."""
+"""The public contrastive losses, and the checks of their arguments."""
 
 from collections.abc import Callable
 from typing import Any
@@ -50,38 +50,43 @@ def contrastive_loss(
 ) -> Tensor:
     r"""Return the InfoNCE loss, -log softmax_j(S_ij / temperature) of the positives, averaged over the rows.
 
-    S is the matrix of the cosine similarities of the rows of x with those of y, which never exists: memory is
-    that of x and y and some tiles, in the forward and in the backward. Symmetric it is CLIP's loss, else that
-    of dense retrieval (MultipleNegativesRankingLoss). Where a derivative is wanted, the forward computes it
-    as well.
+    S is the matrix of the cosine similarities of the rows of x with the rows of y. The loss never stores this
+    matrix: the forward and the backward pass need memory for x, y and a few tiles only. With `symmetric` the
+    loss is CLIP's. Without it, the loss is that of dense retrieval (MultipleNegativesRankingLoss). If
+    autograd needs the gradient, the forward pass computes it together with the loss.
 
     Args:
         x: Tensor (N, D) of float16, bfloat16, float32 or float64. It need not be normalised.
-        y: Tensor (M, D). Without labels its row i is the positive of row i of x, and all others are
-            negatives; so M >= N, and M = N if symmetric.
-        labels_x: Tensor (N,). With labels the positives of row i are all rows of y that have its label; with
-            several, the term is the mean of their -log softmax. A row without a positive does not count.
+        y: Tensor (M, D). Without labels, row i of y is the positive of row i of x, and all other rows are
+            negatives. So M >= N, and M = N if symmetric.
+        labels_x: Tensor (N,). With labels, the positives of row i are all rows of y that have its label. The
+            term of a row with several positives is the mean of their -log softmax. A row without a positive
+            is left out of the average.
         labels_y: Tensor (M,).
-        ignore: Boolean tensor (N, M); a pair that is True is neither positive nor negative.
-        temperature: A number above 0, or a tensor of one element, which has its exact gradient.
-        symmetric: Take half of this loss and half of the same for the columns.
-        group: A group of `torch.distributed` whose ranks bring their rows of x and y, as many as they like.
-            Every rank returns the loss of the whole batch; the blocks of y travel in a ring. A row's positive
-            is of its own rank if there are no labels; `ignore` has the columns of all ranks, in their order.
-        gradient_scale: What a rank's gradients are, with a group. "mean": those whose mean over the ranks is
-            that of the whole batch's loss, as `DistributedDataParallel` takes it. "sum": those whose sum is.
+        ignore: Boolean tensor (N, M). A pair that is True is neither positive nor negative.
+        temperature: A number above 0, or a tensor of one element. The gradient of the tensor is exact.
+        symmetric: Use the mean of this loss and the same loss of the columns.
+        group: A group of `torch.distributed`. Each rank passes its own rows of x and y, and their number may
+            differ between ranks. Every rank returns the loss of the whole batch. The blocks of y are sent
+            around a ring of the ranks. Without labels, the positive of a row is on the same rank. `ignore`
+            has the columns of all ranks, in the order of the ranks.
+        gradient_scale: The scale of the gradients of a rank, with a group. With "mean", their mean over the
+            ranks is the gradient of the loss of the whole batch, as `DistributedDataParallel` needs it. With
+            "sum", their sum is this gradient.
 
     Returns:
-        The loss, of rank 0 and the promoted dtype of x and y; sums are taken in float32 or wider.
+        The loss, a tensor of shape () and of the promoted dtype of x and y. Sums are computed in float32 or
+        wider.
 
     Raises:
         ValueError: The shapes do not fit, the temperature is not above 0 and finite, only one of the labels
             is given, or the gradient scale is unknown.
-        TypeError: An argument is no tensor, or of a dtype that is not served.
-        RuntimeError: Another rank of the group refused its arguments, has others, or is gone.
+        TypeError: An argument is not a tensor, or its dtype is not supported.
+        RuntimeError: Another rank of the group raised an error for its arguments, has different options, or
+            has exited.
 
-    Derivatives of higher order, forward mode and `torch.func` take the formula on the whole matrix, and its
-    memory. They are not served with a group.
+    Derivatives of higher order, forward mode and `torch.func` compute the formula on the whole matrix and
+    need its memory. They are not supported with a group.
 
     Example:
         >>> import torch
@@ -136,26 +141,28 @@ def nt_xent_loss(
     group: dist.ProcessGroup | None = None,
     gradient_scale: str = "mean",
 ) -> Tensor:
-    r"""Return SimCLR's loss of two views, or the supervised contrastive loss where labels are given.
+    r"""Return SimCLR's loss of two views, or the supervised contrastive loss if labels are given.
 
-    It is the InfoNCE loss of z with itself, where no row is compared with itself. See `contrastive_loss`.
+    It is the InfoNCE loss of z with itself, except that no row is compared with itself. See
+    `contrastive_loss`.
 
     Args:
-        z: Tensor (2N, D): the first view of all N, then the second; row i is the positive of row i + N and
-            the other way round. With a group each rank brings both views of its own.
-        labels: Tensor (2N,): the positives of a row are all others that have its label. The number of rows
-            may then be odd.
+        z: Tensor (2N, D) with the first views of all N samples, then the second views. Row i is the positive
+            of row i + N, and row i + N is the positive of row i. With a group, each rank passes both views of
+            its own samples.
+        labels: Tensor (2N,). The positives of a row are all other rows that have its label. With labels, the
+            number of rows may be odd.
         temperature: A number above 0, or a tensor of one element.
         group: As in `contrastive_loss`.
         gradient_scale: As in `contrastive_loss`.
 
     Returns:
-        The loss, of rank 0 and the dtype of z.
+        The loss, a tensor of shape () and of the dtype of z.
 
     Raises:
-        ValueError: As `contrastive_loss`; or the number of rows is odd.
-        TypeError: As `contrastive_loss`.
-        RuntimeError: As `contrastive_loss`.
+        ValueError: For the same reasons as `contrastive_loss`; or the number of rows is odd without labels.
+        TypeError: For the same reasons as `contrastive_loss`.
+        RuntimeError: For the same reasons as `contrastive_loss`.
 
     Example:
         >>> import torch
@@ -192,26 +199,26 @@ def sigmoid_contrastive_loss(
     group: dist.ProcessGroup | None = None,
     gradient_scale: str = "mean",
 ) -> Tensor:
-    r"""Return SigLIP's loss: every pair is classified for itself, with the logit l_ij = scale S_ij + bias.
+    r"""Return SigLIP's loss: each pair is classified separately, with the logit l_ij = scale S_ij + bias.
 
-    The sum of log(1 + exp(-l_ii)) over the positives and of log(1 + exp(l_ij)) over all other pairs, divided
-    by N. See `contrastive_loss`.
+    The loss is the sum of log(1 + exp(-l_ii)) over the positives and of log(1 + exp(l_ij)) over all other
+    pairs, divided by N. See `contrastive_loss`.
 
     Args:
-        x: Tensor (N, D), which need not be normalised.
-        y: Tensor (M, D) with M >= N; its row i is the positive of row i of x.
-        scale: A finite number, or a tensor of one element, which has its exact gradient.
-        bias: The same.
+        x: Tensor (N, D). It need not be normalised.
+        y: Tensor (M, D) with M >= N. Row i of y is the positive of row i of x.
+        scale: A finite number, or a tensor of one element. The gradient of the tensor is exact.
+        bias: A finite number, or a tensor of one element. The gradient of the tensor is exact.
         group: As in `contrastive_loss`.
         gradient_scale: As in `contrastive_loss`.
 
     Returns:
-        The loss, of rank 0 and the promoted dtype of x and y.
+        The loss, a tensor of shape () and of the promoted dtype of x and y.
 
     Raises:
-        ValueError: The shapes do not fit, or scale or bias are not finite.
-        TypeError: As `contrastive_loss`.
-        RuntimeError: As `contrastive_loss`.
+        ValueError: The shapes do not fit, or scale or bias is not finite.
+        TypeError: For the same reasons as `contrastive_loss`.
+        RuntimeError: For the same reasons as `contrastive_loss`.
 
     Example:
         >>> import torch
@@ -234,19 +241,23 @@ def sigmoid_contrastive_loss(
 
 
 def _promoted(loss: Tensor, x: Tensor, y: Tensor) -> Tensor:
-    """Return the loss in the dtype of tensors of the promoted dtype: integers are computed in wider ones."""
+    """Return the loss in the dtype that belongs to the promoted dtype of x and y.
+
+    The cast is needed because integers are computed in a wider dtype.
+    """
     if x.dtype is y.dtype:
         return loss
     return loss.to(loss_dtype(torch.promote_types(x.dtype, y.dtype), x.device.type))
 
 
 def loss_of_group(function: Callable[..., Tensor], *arguments: Any, **options: Any) -> Tensor:
-    """Call a loss."""
+    """Call a loss with these arguments."""
     return function(*arguments, **options)
 
 
-# A loss over a group breaks the graph of a compiler: ranks talk to each other in it. Unlike
-# `torch.compiler.disable`, this imports the compiler at the first call only, which a compiler makes.
+# A loss over a group breaks the graph of a compiler, because the ranks exchange messages in it. Unlike
+# `torch.compiler.disable`, `_disable_dynamo` does not import the compiler before the first call, and only
+# compiled code calls this function.
 _apart: Callable[..., Tensor] = torch._compile._disable_dynamo(loss_of_group)
 
 
@@ -256,7 +267,7 @@ def _loss(
     group: dist.ProcessGroup | None,
     gradient_scale: str,
 ) -> Tensor:
-    """Return the loss of the arguments that `checked` returns, if all ranks find theirs to be right."""
+    """Return the loss of the arguments that `checked` returns, if the arguments of all ranks are valid."""
     refuse_empty_vmap()
     if group is None:
         check_gradient_scale(gradient_scale)
@@ -267,7 +278,7 @@ def _loss(
         check_gradient_scale(gradient_scale)
         arguments = checked()
     except (TypeError, ValueError):
-        agreed(group, device, None)  # the others are waiting
+        agreed(group, device, None)  # the other ranks are waiting for this rank
         raise
     sizes = agreed(
         group, device, facts(*arguments) | {"gradient_scale": GRADIENT_SCALES.index(gradient_scale)}

@@ -1,4 +1,4 @@
-"""What the tiled losses have in common: what is asked, unit vectors, and the way back to the inputs."""
+"""The common parts of the tiled losses: options, unit vectors, blocks, and the gradients of the inputs."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,10 +21,10 @@ LARGE = 2.0**31  # the square of a scale up to this is far from the largest floa
 
 @dataclass(frozen=True)
 class Options:
-    """What is asked beside x, y and the scalars. Rows are x's, columns y's.
+    """The options of a loss beside x, y and the scalars. The rows of x are the rows, those of y the columns.
 
-    Without labels the positive of row i is column i; where y is x (`itself`), it is half the rows away, and
-    no row is compared with itself.
+    Without labels, the positive of row i is column i. If y is x (`itself`), the positive is half the number
+    of rows away, and no row is compared with itself.
     """
 
     symmetric: bool = False
@@ -34,21 +34,21 @@ class Options:
     ignore: Tensor | None = None
 
     def tensors(self) -> tuple[Tensor | None, ...]:
-        """Return the tensors among these."""
+        """Return the options that are tensors."""
         return self.labels_x, self.labels_y, self.ignore
 
     def arguments(self) -> tuple[Any, ...]:
-        """Return these as the operator takes them, which knows `itself` by the missing y."""
+        """Return the options as arguments of the operator. It derives `itself` from a missing y."""
         return self.labels_x, self.labels_y, self.ignore, self.symmetric
 
 
 def full_dtype(x: Tensor) -> torch.dtype:
-    """Return the dtype in which x is computed at least: that of x, or float32 for half types."""
+    """Return the narrowest dtype to compute in: that of x, or float32 for half types."""
     return torch.promote_types(x.dtype, torch.float32)
 
 
 class Needs(NamedTuple):
-    """Which derivatives are wanted."""
+    """Flags of the derivatives that are needed."""
 
     x: bool = False
     y: bool = False
@@ -58,9 +58,10 @@ class Needs(NamedTuple):
 
 @dataclass(frozen=True)
 class Result:
-    """The loss in the widest dtype there is, and of its derivatives those that were wanted.
+    """The loss in the widest dtype of the device, and the derivatives that were needed.
 
-    Those in x and y are of the whole batch's loss, those in the scalars are this rank's part.
+    The derivatives with respect to x and y are those of the loss of the whole batch. The derivatives with
+    respect to the scalars are this rank's part of the sum.
     """
 
     loss: Tensor
@@ -72,7 +73,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Block:
-    """A rank's columns: their unit vectors, and which of the pairs with them are special."""
+    """The columns of one rank: their unit vectors, labels and mask, and the tensors sent with them."""
 
     v: Tensor
     own: bool
@@ -85,7 +86,7 @@ class Block:
 class Problem:
     """A batch, its blocks and their tiles.
 
-    The scale goes onto the rows of x, so that a product is a tile of logits.
+    The unit vectors of x are multiplied by the scale, so that a matrix product is a tile of logits.
     """
 
     def __init__(
@@ -99,8 +100,9 @@ class Problem:
     ) -> None:
         self.options, self.ring, self.scale = options, ring, scale
         self.x, self.y = x, y
-        # Half types are multiplied in float32; a small batch in float64, where a gradient may be a difference
-        # of nearly equal weights: it costs nothing. Large logits are added up in float64, too.
+        # Half types are multiplied in float32. A small batch is computed in float64, because a gradient may
+        # be a difference of nearly equal weights, and float64 costs little there. Large logits also need
+        # float64 sums.
         self.full = full_dtype(x)
         wide = OPS.widen(x.new_empty(0, dtype=self.full))
         small = sum(ring.sizes) ** 2 <= SMALL
@@ -124,12 +126,12 @@ class Problem:
 
     @property
     def columns(self) -> Tensor:
-        """The vectors of this rank's own block."""
+        """The rows of y on this rank (of x if there is no y)."""
         return self.x if self.y is None else self.y
 
     @property
     def shift(self) -> int:
-        """How far the positive of a row is from its own place, without labels."""
+        """The distance from the index of a row to the index of its positive, without labels."""
         return self.rows // 2 if self.options.itself else 0
 
     def positives(self, t: Tensor) -> Tensor:
@@ -137,27 +139,27 @@ class Problem:
         return t.roll(-self.shift, 0) if self.options.itself else t[: self.rows]
 
     def positive_logits(self) -> Tensor:
-        """Return the logits of the rows with their own positives, each right to the last bit."""
+        """Return the logit of each row with its own positive, from the exact similarity."""
         x, y = self.x.to(self.dtype), self.positives(self.columns).to(self.dtype)
         S: Tensor = cosine(x, y, rule(1, 0.0, SIMILARITY))
         return S.to(self.wide.dtype) * self.scale
 
     def add_to_positives(self, G: Tensor, addend: Tensor) -> None:
-        """Add a row for each row's own positive to the gradient in v."""
+        """Add one addend per row to the gradient in v, at the row's own positive."""
         if self.options.itself:
             G += addend.roll(self.shift, 0)
         else:
             G[: self.rows] += addend
 
     def diagonals(self) -> list[int]:
-        """Return the diagonals of the own block that are not plain negatives."""
+        """Return the offsets of the diagonals of the own block whose pairs are not negatives."""
         special = [0] if self.options.itself else []
         if self.options.labels_x is None:
             special += [self.shift, self.shift - self.rows] if self.options.itself else [0]
         return special
 
     def blocks(self, fixed: list[Tensor], carried: list[Tensor]) -> Iterator[Block]:
-        """Yield the block of every rank, with what is fixed and what is carried along."""
+        """Yield the block of every rank, with the `fixed` and `carried` tensors of `Ring.blocks`."""
         options, ring = self.options, self.ring
         labels = [options.labels_y] if options.labels_y is not None else []
         for rank, there, changed in ring.blocks([self.columns, *labels, *fixed], carried):
@@ -171,7 +173,7 @@ class Problem:
             yield Block(v, rank == ring.rank, label, ignore, rest, changed)
 
     def logits(self, u: Tensor, block: Block, v: Tensor) -> Iterator[tuple[Tile, Tensor | None]]:
-        """Yield the tiles of u v^T, -inf where there is no negative, and where labels tell the positives."""
+        """Yield the tiles of u v^T, with -inf for excluded pairs, and with labels the mask of positives."""
         o = self.options
         for i, j, z in self.tiles.of(u, v):
             positive = None
@@ -190,7 +192,7 @@ class Problem:
             yield (i, j, z), positive
 
     def valid(self) -> Tensor | None:
-        """Return which rows keep the positive that they have without labels; None: all."""
+        """Return the mask of the rows whose positive is not ignored. None means all rows."""
         if self.options.ignore is None:
             return None
         start = self.ring.start[self.ring.rank]
@@ -203,7 +205,7 @@ class Problem:
     def finish(
         self, Gu: Tensor | None, Gv: Tensor | None, factor: float
     ) -> tuple[Tensor | None, Tensor | None]:
-        """Return the gradients in x and y from those in the scaled u and in v, both times a factor."""
+        """Return the gradients in x and y, from `factor` times the gradients in the scaled u and in v."""
         if self.options.itself and Gu is not None and Gv is not None:
             Gu, Gv = Gu.mul_(self.scale).add_(Gv), None
         elif Gu is not None:
@@ -213,15 +215,15 @@ class Problem:
 
     def _back(self, x: Tensor, G: Tensor) -> Tensor:
         g: Tensor = _normalize.gradient(x.to(self.dtype), G, 1, 0.0)
-        # A row whose cotangent is 0 does not count: its gradient is 0, NaN or not.
+        # The gradient of a row with cotangent 0 is 0, even if the row has NaN.
         return g.to(self.full).masked_fill_(~G.any(1, keepdim=True), 0)
 
     def leave_out(self, rows: Tensor) -> None:
-        """Let nothing depend on these rows from now on."""
+        """Replace the unit vectors of these rows by 0, so that later results do not depend on the rows."""
         self.u = _without(self.u, rows)
 
     def along_scale(self, Gu: Tensor) -> Tensor:
-        """Return sum_ij W_ij S_ij = sum_i <u_i, (W v)_i> with u not scaled."""
+        """Return sum_ij W_ij S_ij = sum_i <u_i, (W v)_i> with the unscaled u. Gu is W v."""
         u = self.u if self.scale else self.unit(self.x)
         total = self.wide.new_zeros(())
         for row in range(0, self.rows, ROWS):

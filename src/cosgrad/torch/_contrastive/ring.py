@@ -1,4 +1,4 @@
-"""The ring in which the blocks of all ranks pass by each of them."""
+"""The ring of the ranks of a group: every rank receives the blocks of all other ranks, one after another."""
 
 from collections.abc import Iterator, Sequence
 
@@ -8,17 +8,17 @@ from torch import Tensor
 
 from cosgrad.torch._arguments import ShapeError
 
-FACTS = 16  # room in the table of what ranks tell each other
+FACTS = 16  # the length of a row in the table of facts that the ranks exchange
 Passing = tuple[int, list[Tensor], list[Tensor]]
 
 
 class Ring:
-    """The ranks of a group, each of which holds one block of columns; without a group there is one.
+    """The ranks of a group. Each rank holds one block of columns. Without a group there is one rank.
 
     Args:
         group: A group of `torch.distributed`, or None.
         sizes: The number of columns of each rank's block.
-        averaged: Somebody will average the gradients of the ranks (`DistributedDataParallel` does).
+        averaged: The caller averages the gradients over the ranks, as `DistributedDataParallel` does.
     """
 
     rank, ranks = 0, 1
@@ -45,12 +45,13 @@ class Ring:
         return t
 
     def blocks(self, fixed: Sequence[Tensor], carried: Sequence[Tensor] = ()) -> Iterator[Passing]:
-        """Yield (rank, fixed, carried) of every rank's block, one's own first.
+        """Yield (rank, fixed, carried) of every rank's block. This rank's own block is the first.
 
         Args:
-            fixed: Tensors whose first axis is that of the columns; the next block's are on their way while
-                this one is worked on.
-            carried: The same, but changed in place by every rank that they pass. In the end they are home.
+            fixed: Tensors whose first axis is that of the columns. The tensors of the next block are received
+                while the caller works on the current block.
+            carried: Tensors of the same kind that every rank changes in place before it sends them on. After
+                the last step the tensors of this rank have been changed by all ranks.
         """
         at, there, changed = self.rank, list(fixed), list(carried)
         for step in range(self.ranks):
@@ -88,15 +89,16 @@ class Ring:
 
 
 def agreed(group: dist.ProcessGroup, device: torch.device, facts: dict[str, float] | None) -> list[int]:
-    """Return the numbers of columns of all ranks, whose calls must be alike but for that.
+    """Return the numbers of columns of all ranks, after a check that all other facts are equal on all ranks.
 
     Args:
         group: The group that shares the batch.
-        device: Where its messages lie.
-        facts: The call in numbers, the columns first; None if this rank has refused its arguments.
+        device: The device of the messages.
+        facts: Numbers that describe the call, the number of columns first. None if the arguments of this rank
+            are invalid.
 
     Raises:
-        RuntimeError: Another rank has refused its arguments, or has others.
+        RuntimeError: The arguments of another rank are invalid or different.
     """
     names = list(facts or ())
     own = torch.tensor([bool(facts), *(facts or {}).values()], dtype=torch.float64, device=device)

@@ -1,4 +1,4 @@
-"""SigLIP: every pair for itself, so that one visit of every tile gives the loss and its derivatives."""
+"""SigLIP: the pairs are independent, so one visit of every tile gives the loss and its derivatives."""
 
 from typing import Any
 
@@ -8,11 +8,11 @@ from torch import Tensor
 from cosgrad.torch._contrastive.problem import Needs, Options, Problem, Result
 from cosgrad.torch._contrastive.ring import Ring
 
-_softplus: Any = torch._C._nn.softplus  # the public one takes no `out`
+_softplus: Any = torch._C._nn.softplus  # the public function has no argument `out`
 
 
 def loss(x: Tensor, y: Tensor, scale: float, bias: float, ring: Ring, needs: Needs) -> Result:
-    """Return the sum over all pairs of the whole batch, divided by its rows, and the derivatives needed."""
+    """Return the loss and the needed derivatives: the sum over all pairs divided by the number of rows."""
     problem = Problem(x, y, scale, Options(), ring, bias)
     tiles, wide = problem.tiles, problem.wide
     Gu = torch.zeros_like(problem.u) if needs.x or needs.scale else None

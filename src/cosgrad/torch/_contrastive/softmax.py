@@ -1,13 +1,14 @@
-r"""InfoNCE: the softmax of every row, and of every column where the loss is symmetric.
+r"""InfoNCE: the softmax of every row, and also of every column if the loss is symmetric.
 
-With LP and LN the logarithms of the sums of exponentials of a row's positive and negative logits z, and with
-P positives, the row's loss is
+Let LP and LN be the logarithms of the sums of the exponentials of a row's positive and negative logits z, and
+let P be the number of its positives. The loss of the row is
 
     mean over positives of (logsumexp z - z_j) = softplus(LN - LP) + (LP - mean z_j)
 
 and dL/dz is exp(z_k - LP - softplus(LN - LP)) for a negative and (pi_j - 1/P) - pi_j nu for a positive, where
-pi_j = exp(z_j - LP) and nu = sigmoid(LN - LP). A single positive has LP = z and pi = 1: its weight is minus
-the sum of the negatives'. In the textbook form all of that cancels where the batch is well separated.
+pi_j = exp(z_j - LP) and nu = sigmoid(LN - LP). A single positive has LP = z and pi = 1, so its weight is
+minus the sum of the weights of the negatives. We use this form because the textbook's form cancels if the
+batch is well separated.
 """
 
 import torch
@@ -16,18 +17,19 @@ from torch import Tensor
 from cosgrad.torch._contrastive.problem import Needs, Options, Problem, Result
 from cosgrad.torch._contrastive.ring import Ring
 
-# exp(z) of float32 neither over- nor underflows, nor do sums of it and its reciprocal.
+# Up to this magnitude of a logit z, exp(z), its sums and their reciprocals stay within the range of float32.
 BOUNDED = 64.0
 
 
 class Softmax:
-    """The softmax along one axis, first gathered, then weighed, tile by tile.
+    """The statistics of the softmax along one axis, collected tile by tile, and the terms of its weights.
 
     Args:
-        state: Table of one row per row (or column) of the matrix: the maximum and the sum of exponentials
-            of the negatives; with labels also those of the positives, the sum of these, and their number.
-        dim: 1 for the softmax of rows, 0 of columns.
-        bounded: Logits are so small that exponentials need no maximum.
+        state: Table with one row per row (or column) of the matrix. Its columns are the maximum and the sum
+            of exponentials of the negatives. With labels, the further columns are the maximum and the sum of
+            exponentials of the positives, the sum of the positive logits, and their number.
+        dim: 1 for the softmax of rows, 0 for that of columns.
+        bounded: The logits are so small that no maximum need be subtracted before the exponential.
     """
 
     def __init__(self, state: Tensor, dim: int, *, bounded: bool) -> None:
@@ -37,7 +39,7 @@ class Softmax:
 
     @staticmethod
     def empty(like: Tensor, n: int, *, labels: bool, bounded: bool) -> Tensor:
-        """Return the state of nothing seen yet."""
+        """Return the state before the first tile."""
         state = like.new_zeros(n, 6 if labels else 2)
         if not bounded:
             state[:, 0::2] = -torch.inf
@@ -45,7 +47,10 @@ class Softmax:
         return state
 
     def gather(self, part: slice, z: Tensor, exponentials: Tensor, positive: Tensor | None) -> None:
-        """Take in a tile. `exponentials` are given where logits are bounded, and else are spare memory."""
+        """Add a tile to the state.
+
+        `exponentials` has the exponentials of the tile if logits are bounded. Otherwise it is spare memory.
+        """
         state = self.state[part]
         if positive is None:
             self._add(state, z, exponentials)
@@ -67,11 +72,11 @@ class Softmax:
         top.copy_(new)
 
     def close(self, positive: Tensor | None, valid: Tensor | None) -> Tensor:
-        """Return [sum of the losses, number of those that have a positive], and be ready to weigh.
+        """Return [sum of the losses, number of rows with a positive], and compute the terms of the weights.
 
         Args:
-            positive: The logit of the one positive of each, or None where labels told them.
-            valid: Which of these count; None: all.
+            positive: The logit of the only positive of each row, or None with labels.
+            valid: The mask of the rows whose positive counts. None means all rows.
         """
         state = self.state
         LN = state[:, 0] + state[:, 1].log()
@@ -95,12 +100,13 @@ class Softmax:
 
 
 def _factors(state: Tensor, share: Tensor, has: Tensor) -> list[Tensor]:
-    """Return s and f such that exp(z - s) f adds up to the share: no logarithm is taken that might be large.
+    """Return s and f such that the sum of exp(z - s) f is the share.
 
-    Of the negatives, whose share is nu, this is the weight exp(z - LP - softplus(LN - LP)).
+    With the share nu, exp(z - s) f is the weight exp(z - LP - softplus(LN - LP)) of a negative. This form
+    avoids the rounding error of a large logarithm.
     """
     top, total = state[:, 0], state[:, 1]
-    some = has & (total != 0)  # NaN is
+    some = has & (total != 0)  # also true if total is NaN
     return [torch.where(top > -torch.inf, top, 0), torch.where(some, share / total, 0)]
 
 
@@ -143,7 +149,7 @@ def loss(x: Tensor, y: Tensor | None, scale: float, options: Options, ring: Ring
 
 
 def _gather(problem: Problem, *, bounded: bool) -> tuple[Softmax, Softmax | None]:
-    """Visit every tile once for the statistics of the rows, and of the columns if they are wanted."""
+    """Visit every tile once. Return the statistics of the rows, and of the columns if symmetric."""
     symmetric, labels = problem.options.symmetric, problem.options.labels_x is not None
 
     def state(n: int) -> Tensor:
@@ -165,7 +171,7 @@ def _gather(problem: Problem, *, bounded: bool) -> tuple[Softmax, Softmax | None
 def _weigh(
     problem: Problem, rows: Softmax, columns: Softmax | None, ratio: float, needs: Needs
 ) -> tuple[Tensor | None, Tensor | None]:
-    """Visit every tile again for the gradients of n_x times the loss in the scaled u and in v."""
+    """Visit every tile again. Return the gradients of n_x times the loss in the scaled u and in v."""
     tiles, dtype = problem.tiles, problem.u.dtype
     terms = torch.stack(rows.terms, 1).to(dtype)
     travelling = [] if columns is None else [torch.stack(columns.terms, 1).to(dtype)]
