@@ -40,13 +40,13 @@ class _Finder(MetaPathFinder):
         """Return the usual spec, with a loader that registers the rules after it has run the module."""
         if fullname != MODULE:
             return None
-        sys.meta_path.remove(self)
         spec = PathFinder.find_spec(fullname, path, target)
         if spec is not None and spec.loader is not None:
             run = spec.loader.exec_module
 
             def run_and_register(module: Any) -> None:
                 run(module)
+                sys.meta_path.remove(self)  # only now: a look-up need not lead to an import
                 _register(module.DTensor)
 
             spec.loader.exec_module = run_and_register  # type: ignore[method-assign]  # of this loader alone

@@ -56,7 +56,10 @@ class Holder:
         group = self.group
         if group is None or isinstance(group, SavedGroup):
             return Holder, (group,)
-        ranks = tuple(dist.get_process_group_ranks(group))
+        try:
+            ranks = tuple(dist.get_process_group_ranks(group))
+        except (KeyError, TypeError, AttributeError):
+            return Holder, (SavedGroup(str(getattr(group, "group_name", group)), (), False),)  # destroyed
         return Holder, (SavedGroup(str(group.group_name), ranks, group is dist.group.WORLD),)
 
 

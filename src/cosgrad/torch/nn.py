@@ -175,6 +175,12 @@ class ContrastiveLoss(GroupModule, ScalarModule):
         for name, value in (("temperature", temperature), ("min_temperature", min_temperature)):
             if not (value > 0 and math.isfinite(value)):
                 raise ValueError(f"{name}={value} must be finite and above 0")
+        least = torch.finfo(torch.get_default_dtype()).tiny
+        if learnable and min_temperature < least:
+            raise ValueError(
+                f"min_temperature={min_temperature} must be at least {least:.2g} with learnable=True: a smaller "
+                f"number does not fit in the parameter of dtype {torch.get_default_dtype()}"
+            )
         if learnable and temperature < min_temperature:
             raise ValueError(
                 f"temperature={temperature} must be at least min_temperature={min_temperature} with "

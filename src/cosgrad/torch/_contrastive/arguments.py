@@ -1,5 +1,7 @@
 """Checks and conversions of the arguments of the contrastive losses, except the matrices."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -119,6 +121,8 @@ def scalar(name: str, value: float | Tensor, like: Tensor) -> Tensor:
             value = float(value)
         except (TypeError, ValueError):
             raise TypeError(f"{name}={value!r} must be a number or a tensor of one element") from None
+        except OverflowError:
+            value = math.inf  # an integer beyond float64, which is refused as infinite
         return as_tensor(check_finite(name, value), wide)
     if value.numel() != 1 or value.is_complex():
         raise ShapeError(

@@ -116,14 +116,16 @@ def _mean(S: Tensor, positive: Tensor, negative: Tensor, scale: Tensor, options:
 def _exponentials(S: Tensor, kind: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
     """Return for each row the largest S where `kind` is true, and the sum of exp((S - largest) scale) there.
 
-    The derivatives treat the largest S as a constant. This is right because the loss, which combines the two
-    results, does not depend on the value that is subtracted.
+    The largest S is differentiated too. Its own exponent is then 0 with all derivatives, so that no terms of
+    the size of the squared scale have to cancel in a second derivative.
     """
     least = -2.0  # below every similarity
-    masked = torch.where(kind, S.detach(), least)
-    top = torch.nn.functional.pad(masked, (0, 1), value=least).amax(1)  # there may be no columns
-    below = torch.where(kind, S - top[:, None], 0)
-    return top, torch.where(kind, (below * scale).exp(), 0).sum(1)
+    masked = torch.where(kind, S.detach(), least - 1)
+    padded = torch.nn.functional.pad(masked, (0, 1), value=least)  # a column for rows without an entry
+    place = padded.argmax(1, keepdim=True)
+    top = torch.nn.functional.pad(S, (0, 1), value=least).gather(1, place)
+    below = torch.where(kind, S - top, 0)
+    return top.squeeze(1), torch.where(kind, (below * scale).exp(), 0).sum(1)
 
 
 def _softplus(t: Tensor) -> Tensor:

@@ -277,8 +277,8 @@ def _loss(
     try:
         check_gradient_scale(gradient_scale)
         arguments = checked()
-    except (TypeError, ValueError):
-        agreed(group, device, None)  # the other ranks are waiting for this rank
+    except Exception:  # any error, for the others would wait until the timeout
+        agreed(group, device, None)
         raise
     sizes = agreed(
         group, device, facts(*arguments) | {"gradient_scale": GRADIENT_SCALES.index(gradient_scale)}
