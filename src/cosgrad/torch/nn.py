@@ -178,8 +178,8 @@ class ContrastiveLoss(GroupModule, ScalarModule):
         least = torch.finfo(torch.get_default_dtype()).tiny
         if learnable and min_temperature < least:
             raise ValueError(
-                f"min_temperature={min_temperature} must be at least {least:.2g} with learnable=True: a smaller "
-                f"number does not fit in the parameter of dtype {torch.get_default_dtype()}"
+                f"min_temperature={min_temperature} must be at least {least:.2g} with learnable=True: a "
+                f"smaller number does not fit in the parameter of dtype {torch.get_default_dtype()}"
             )
         if learnable and temperature < min_temperature:
             raise ValueError(
