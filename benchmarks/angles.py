@@ -8,6 +8,7 @@ import json
 import math
 import sys
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 
@@ -31,7 +32,7 @@ def draw(report: Path, out: Path) -> None:
     content = json.loads(report.read_text())
     angles = content["protocol"]["angles"]
     measured = {library["name"]: library["errors"] for library in content["libraries"]}
-    style = {
+    style: dict[Any, Any] = {
         "svg.hashsalt": "cosgrad",
         "svg.fonttype": "none",
         "font.size": 11,

@@ -101,10 +101,11 @@ def test_a_worker_goes_on_after_an_error(work, monkeypatch):
 
 
 INTERRUPTED = """
-import os, sys
+import os, signal, sys
 from pathlib import Path
 from cosgrad.score import command, job
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # not inherited
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:2])  # as many workers as processors
     job.PART_BYTES = 2 * 2 * 8
     sys.exit(command.run(command.Options("x.npy", "x.npy", Path("out.npy"), engine={engine!r})))

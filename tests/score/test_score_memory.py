@@ -160,6 +160,15 @@ def test_a_signal_that_python_loses_is_raised_later():
     signals.check()
 
 
+@pytest.fixture
+def keyboard():
+    """Handle SIGINT as Python does by default. A process may have inherited that SIGINT is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("keyboard")
 def test_a_signal_waits_for_the_end_of_a_shield():
     with signals.interruptible():
         with signals.shielded():

@@ -50,7 +50,7 @@ def promoted(*arrays: Any) -> Any:
 def _holding(dtype: Any) -> Any:
     """Return the float dtype that can represent numbers of a dtype, or None if every float dtype can."""
     if dtype in _DTYPES:
-        return dtype
+        return jax.dtypes.canonicalize_dtype(dtype)  # a float64 array of NumPy, if x64 is off
     bits = 8 if dtype == jnp.bool_ else jnp.iinfo(dtype).bits
     return None if bits <= 8 else jnp.float32 if bits <= 16 else jax.dtypes.canonicalize_dtype(jnp.float64)
 

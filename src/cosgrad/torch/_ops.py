@@ -85,7 +85,8 @@ class TorchOps:
             exponent = (1 - torch.where(m > 0, m, 1).log2().floor()).clamp(1 - most, most)
             half = (exponent / 2).ceil()
             return half.exp2() + (m - m), (exponent - half).exp2() + (m - m)
-        power = (2 - torch.frexp(m).exponent).clamp(max=most)
+        # int64, because Inductor mixes vectors of two lengths if this arithmetic is in int32 beside float64.
+        power = (2 - torch.frexp(m).exponent.to(torch.int64)).clamp(max=most)
         one, half = torch.ones_like(m), (power + 1) >> 1
         return torch.ldexp(one, half) + (m - m), torch.ldexp(one, power - half) + (m - m)
 

@@ -155,7 +155,7 @@ class ContrastiveLoss(GroupModule, ScalarModule):
         >>> import torch
         >>> loss = ContrastiveLoss(learnable=True)
         >>> loss(torch.eye(2), torch.eye(2)).backward()
-        >>> print(f"{loss.log_temperature.grad:.2e}")
+        >>> print(f"{loss.log_temperature.grad.item():.2e}")
         8.93e-06
     """
 
