@@ -26,7 +26,7 @@ from cosgrad.integrations import sentence_transformers as ours
 from cosgrad.torch import pairwise_cosine_similarity
 
 pytestmark = [
-    # The trainer's data loader requests page-locked memory, but there is no device that needs it.
+    # The trainer's data loader requests page-locked memory, but the process has no device that needs it.
     pytest.mark.filterwarnings("ignore:'pin_memory' argument is set as true:UserWarning"),
 ]
 
