@@ -300,7 +300,7 @@ class OnceDifferentiable(Function):
         return g[:, None] * gx, g[:, None] * gy
 
 
-# -- what cannot be judged -----------------------------------------------------------------------------------
+# -- functions that cannot be judged ------------------------------------------------------------------------
 
 NOT_A_FUNCTION = 3
 
