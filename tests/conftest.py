@@ -1,4 +1,4 @@
-"""What all tests share: a seed that a failure shows, and NumPy's name of every dtype."""
+"""Fixtures for all tests: the random seed, which a failure report shows, and NumPy's dtypes by name."""
 
 import os
 
@@ -16,7 +16,7 @@ SEED = "COSGRAD_TEST_SEED"
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Choose the seed. The environment hands it on to the workers and to the tests' own processes."""
+    """Choose the seed and put it into the environment, for the workers and for the tests' own processes."""
     value = os.environ.get(SEED, "20261121")
     if value == "random":
         value = str(np.random.SeedSequence().generate_state(1)[0])
@@ -26,7 +26,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say how to run the failed tests again with the same random numbers."""
+    """Print the command that runs the failed tests again with the same random numbers."""
     failed = terminalreporter.getreports("failed") + terminalreporter.getreports("error")
     if failed:
         names = " ".join(f"'{report.nodeid}'" for report in failed[:3])

@@ -1,7 +1,8 @@
-"""The contrastive losses by their definition: dense matrices in long double, probabilities, no tiles.
+"""A reference implementation of the contrastive losses: dense matrices in long double, no tiles.
 
-Every function takes NumPy arrays and returns the loss and its gradients in float64. The one departure from
-the textbook is p - 1 of a likely positive, which here is minus the sum of the other probabilities.
+Every function takes NumPy arrays and returns the loss and its gradients in float64. The formulas are the
+textbook's, with one exception: p - 1 of a likely positive is computed as minus the sum of the other
+probabilities.
 """
 
 from typing import Any
@@ -57,7 +58,8 @@ def sigmoid_contrastive(
     (u, back_x), (v, back_y) = _units(x, np.ones(n, bool)), _units(y, np.ones(m, bool))
     S = u @ v.T
     sign = np.where(np.eye(n, m, dtype=bool), Real(1), Real(-1))
-    a = sign * (Real(scale) * S + Real(bias))  # each pair is a binary choice of probability 1 / (1 + exp(-a))
+    # Each pair is a binary choice of probability 1 / (1 + exp(-a)).
+    a = sign * (Real(scale) * S + Real(bias))
     loss = np.logaddexp(Real(0), -a).sum() / max(n, 1)
     W = -sign * np.exp(-np.logaddexp(Real(0), a)) / max(n, 1)
     return _as_float64(loss, back_x(scale * W @ v), back_y(scale * W.T @ u), (W * S).sum(), W.sum())
@@ -68,7 +70,10 @@ def _equal(a: Any, b: Any) -> np.ndarray:
 
 
 def _units(x: np.ndarray, used: np.ndarray) -> Any:
-    """Return the unit vectors, and what takes a gradient in them to one in x. Rows not used count as zero."""
+    """Return the unit vectors, and a function that maps a gradient in them to the gradient in x.
+
+    Rows that are not used count as zero.
+    """
     x = np.where(used[:, None], np.asarray(x).astype(np.float64), 0).astype(Real)
     norm = np.sqrt((x * x).sum(1, keepdims=True))
     safe = np.where(norm == 0, 1, norm)
@@ -77,7 +82,10 @@ def _units(x: np.ndarray, used: np.ndarray) -> Any:
 
 
 def _rows(z: np.ndarray, allowed: np.ndarray, positive: np.ndarray) -> tuple[Any, np.ndarray]:
-    """Return the mean, over rows with a positive, of the mean -log p over these, and its gradient in z."""
+    """Return the mean loss of the rows that have a positive, and its gradient in z.
+
+    The loss of a row is the mean of -log p over its positives.
+    """
     count = positive.sum(1)
     rows = count > 0
     z, allowed, positive, count = z[rows], allowed[rows], positive[rows], count[rows][:, None]
@@ -93,7 +101,8 @@ def _rows(z: np.ndarray, allowed: np.ndarray, positive: np.ndarray) -> tuple[Any
     p = e / total
     of_positives = np.where(positive, p, 0).sum(1, keepdims=True)
     of_negatives = np.where(positive, 0, p).sum(1, keepdims=True)
-    likely = (count * p - of_positives - of_negatives) / count  # p - 1 / count, as all probabilities add to 1
+    # This is p - 1 / count, because all probabilities add to 1.
+    likely = (count * p - of_positives - of_negatives) / count
     W[rows] = np.where(positive, likely, p) / len(z)
     return loss, W
 

@@ -33,7 +33,7 @@ Array = np.ndarray
 
 @keeping_subnormals
 def gradients(x: Array, y: Array, g: Array, eps: float, **options: bool) -> list[Array]:
-    """Return both gradients, then each one computed alone, by the native function and its own options."""
+    """Return both gradients, then each one computed alone, by the native function with the given options."""
     found: list[Array] = []
     for wanted in ((True, True), (True, False), (False, True)):
         gx, gy = (np.empty_like(a) if w else None for a, w in zip((x, y), wanted, strict=True))
@@ -79,7 +79,7 @@ def rows(x: Array, y: Array, g: Array, u: Array, v: Array, eps: float) -> Iterat
 
 
 def pairs(x: Array, y: Array, eps: float) -> Iterator[tuple[str, list[Array]]]:
-    """Yield the results for all pairs of rows, and for one row beside all."""
+    """Yield the results for all pairs of rows, and for one row paired with all rows."""
     g = np.resize(np.array([1.5, -0.75, 0.0, 2.0, -1.0], x.dtype), (len(x), len(y)))
     for name, a, b, c in (("all pairs", x[:, None], y[None], g), ("one with all", x[:1], y, g[0])):
         yield f"{name}, S and D", [C.cosine_similarity(a, b, eps=eps), C.cosine_distance(a, b, eps=eps)]
@@ -87,7 +87,7 @@ def pairs(x: Array, y: Array, eps: float) -> Iterator[tuple[str, list[Array]]]:
 
 
 def blocks(name: str, dtype: np.dtype) -> Iterator[tuple[str, list[Array]]]:
-    """Yield the results for all pairs of rows, in shapes that fill the blocks of the kernel or do not."""
+    """Yield the results for all pairs of rows. Some shapes fill the blocks of the kernel, others do not."""
     rng = inputs.generator(SEED, "blocks", name)
     for N, M, n in ((5, 9, 7), (70, 130, 65), (12, 4, 900), (40, 1100, 3)):
         x, y = rng.standard_normal((N, n)), rng.standard_normal((M, n))
@@ -99,7 +99,7 @@ def blocks(name: str, dtype: np.dtype) -> Iterator[tuple[str, list[Array]]]:
 
 
 def spoilt(batch: tuple[Array, ...]) -> tuple[Array, ...]:
-    """Return the batch with zero rows, and with NaN and infinity in each operand."""
+    """Return a copy of the batch with zero rows, and with NaN or infinity in x, y and g."""
     x, y, g, u, v = (a.copy() for a in batch)
     x[0], y[1], x[2, -1], y[3, 0], g[4], g[5] = 0, 0, np.nan, np.inf, np.nan, -np.inf
     return x, y, g, u, v
@@ -111,8 +111,10 @@ def results() -> Iterator[tuple[str, list[Array]]]:
         for n in LENGTHS:
             whole, _ = inputs.together(inputs.hard(SEED, n, name))
             batch = tuple(getattr(whole, k).astype(dtype) for k in "xyguv")
-            floor = float(np.median(np.abs(whole.x).max(1)))  # above some of the norms, below others
-            few = slice(None, None, max(n // 256, 1))  # of long rows, whose pairs take the most time here
+            # The floor is larger than some of the norms and smaller than others.
+            floor = float(np.median(np.abs(whole.x).max(1)))
+            # The pairs of long rows take the most time here, so only some of these rows are used.
+            few = slice(None, None, max(n // 256, 1))
             for eps in (0.0, floor):
                 for what, arrays in (*rows(*batch, eps), *pairs(batch[0][few], batch[1][few], eps)):
                     yield f"{what}, {name}, n {n}, eps {eps:.3g}", arrays
@@ -136,14 +138,14 @@ def results() -> Iterator[tuple[str, list[Array]]]:
 
 
 def bits(array: Array) -> bytes:
-    """Return the bytes of an array in which all NaNs are the same."""
+    """Return the bytes of an array after all its NaNs are replaced by the same NaN."""
     array = np.array(array)
     array[np.isnan(array)] = np.nan
     return np.ascontiguousarray(array).tobytes()
 
 
 def digests(of: Callable[[], Iterator[tuple[str, list[Array]]]] = results) -> dict[str, str]:
-    """Return a digest for each name."""
+    """Return a digest of the results of each name."""
     return {name: hashlib.sha256(b"".join(map(bits, arrays))).hexdigest()[:16] for name, arrays in of()}
 
 

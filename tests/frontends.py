@@ -1,4 +1,4 @@
-"""Every frontend behind one small interface: NumPy arrays in, NumPy arrays out, the framework in between."""
+"""Every frontend behind one small interface, whose functions take and return NumPy arrays."""
 
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -12,7 +12,7 @@ Array = np.ndarray
 
 
 class Numpy:
-    """The frontend that the others are held against, and the interface of all."""
+    """The NumPy frontend, with which the others are compared, and the interface of all of them."""
 
     name, axis, keepdims, array, first, second = "numpy", "axis", "keepdims", "array", "x", "y"
 
@@ -22,19 +22,19 @@ class Numpy:
         self.frontend = frontend
 
     def context(self) -> Any:
-        """What has to be switched on for float64."""
+        """Return the context manager that enables float64."""
         return nullcontext()
 
     def tensor(self, a: Array) -> Any:
-        """Return the framework's array of the same bits."""
+        """Return an array of the framework with the same bits."""
         return a
 
     def numpy(self, t: Any) -> Array:
-        """Return the same bits in NumPy."""
+        """Return a NumPy array with the same bits."""
         return np.asarray(t)
 
     def value(self, name: str, x: Array, y: Array, axis: int, eps: float, keepdims: bool) -> Array:
-        """Call a function of two arrays."""
+        """Return the value of a function of two arrays."""
         words = {self.axis: axis, "eps": eps, self.keepdims: keepdims}
         with self.context():
             return self.numpy(getattr(self.frontend, name)(self.tensor(x), self.tensor(y), **words))

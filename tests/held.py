@@ -1,4 +1,4 @@
-"""Numbers held to their bounds."""
+"""A check that compares results with their error bounds."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from cosgrad.verify.ulp import errors
 
 
 def check(batch: inputs.Batch, got: np.ndarray, true: list, scale: list, bound: Bound) -> None:
-    """Hold every number to its bound, or say which row breaks it."""
+    """Check that every number is within its bound. The error message names the worst row."""
     measured = errors(np.asarray(got, np.float64).ravel(), true, batch.dtype)
     allowed = bound.allowed(measured.in_ulp(scale))
     with np.errstate(invalid="ignore"):

@@ -10,12 +10,16 @@ from cosgrad.verify import oracle
 from cosgrad.verify.ulp import FORMATS
 
 LENGTHS = (1, 2, 64, 4096)
-BASE = 64  # a longer vector repeats one of this length, so that the oracle has little to do
+# A longer vector repeats one of this length, so that the oracle has little to compute.
+BASE = 64
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows of one length, in float64 and exact in the dtype. Only numbers near 1 in size are compared."""
+    """Rows of one length and their exact results, in float64. The rows are exact in the dtype.
+
+    Only results of magnitude near 1 are compared.
+    """
 
     x: np.ndarray
     y: np.ndarray
@@ -31,7 +35,7 @@ class Rows:
     hx: np.ndarray
 
     def check(self, dtype_name: str, narrow: bool, **got) -> None:
-        """Compare results with the oracle: S and D by themselves, vectors relative to their terms."""
+        """Compare results with the oracle: S and D relative to their size, vectors to that of their terms."""
         f = FORMATS[dtype_name]
         slack = 4 * f.unit + (2.0**-17 if f.digits < (25 if narrow else 24) else 2.0**-48)
         n = self.x.shape[1]
@@ -45,7 +49,7 @@ class Rows:
 
 
 def scales(dtype_name: str, subnormal: bool) -> list[float]:
-    """Return the sizes of components: the largest, powers of two and of ten near it, the smallest."""
+    """Return the sizes of components: the largest, powers of two and of ten near it, and the smallest."""
     f = FORMATS[dtype_name]
     ten = {"float16": 6e4, "bfloat16": 1e38, "float32": 1e38, "float64": 4e307}[dtype_name]
     most = [f.largest, 2.0**f.emax, float(np.asarray(ten).astype(_dtype(dtype_name)))]
@@ -58,12 +62,13 @@ def _dtype(name: str) -> np.dtype:
 
 @cache
 def rows(dtype_name: str, n: int, subnormal: bool = True) -> Rows:
-    """Return rows of length n: every size beside itself and beside 1."""
+    """Return rows of length n. Each size is paired with itself and with 1."""
     rng = np.random.default_rng(20261121)
     base = min(n, BASE)
     parts: dict[str, list] = {name: [] for name in Rows.__dataclass_fields__}
     for size in scales(dtype_name, subnormal):
-        factors = (0.5, 1.0) if size > 1 else (1.0, 2.0)  # exact, and no smaller than the size
+        # These factors are exact and do not leave the range.
+        factors = (0.5, 1.0) if size > 1 else (1.0, 2.0)
         for other in (size, 1.0):
             x, u = size * rng.choice(factors, (2, base)) * rng.choice((-1, 1), (2, base))
             y, v = other * rng.choice(factors, (2, base)) * rng.choice((-1, 1), (2, base))

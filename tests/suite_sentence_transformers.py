@@ -1,4 +1,7 @@
-"""The losses for sentence-transformers beside its own: `test_integrations.py` runs this in a process."""
+"""Tests of the losses for sentence-transformers against its own.
+
+`test_integrations.py` runs this file in a process of its own.
+"""
 
 import copy
 import functools
@@ -23,7 +26,7 @@ from cosgrad.integrations import sentence_transformers as ours
 from cosgrad.torch import pairwise_cosine_similarity
 
 pytestmark = [
-    # The trainer's loader asks for page-locked memory, and there is no device to lock it for.
+    # The trainer's data loader requests page-locked memory, but the process has no device that needs it.
     pytest.mark.filterwarnings("ignore:'pin_memory' argument is set as true:UserWarning"),
 ]
 
@@ -62,7 +65,7 @@ def of_embeddings(loss, embeddings):
 
 
 def of_model(loss, columns):
-    """Loss and gradients of all parameters, with the dropout of a seed."""
+    """Return the loss and the gradients of all parameters. The dropout has a fixed seed."""
     torch.manual_seed(0)
     loss.model.train().zero_grad()
     features = [loss.model.preprocess(texts) for texts in list(TEXTS.values())[:columns]]
@@ -165,7 +168,7 @@ OPTIONS = {
 }
 
 
-# The loss of embeddings asks nothing of its model; the cached one looks at the first module.
+# The loss of embeddings does not use its model. The cached loss inspects only the first module.
 STUB = torch.nn.Sequential(torch.nn.Identity())
 
 
@@ -177,7 +180,7 @@ def assigned(make, options):
 
 
 def holder(loss):
-    """Return the loss that holds the options: of a cached loss, the one that it wraps."""
+    """Return the loss that holds the options. For a cached loss this is the loss that it wraps."""
     return getattr(loss, "loss", loss)
 
 
@@ -189,7 +192,7 @@ def assigned_within(make, options):
 
 
 def put(make, options):
-    """Set the attributes without asking the class."""
+    """Set the attributes without calling `__setattr__` of the class."""
     loss = make(STUB)
     holder(loss).__dict__.update(options)
     return loss
@@ -203,7 +206,7 @@ def subclass(make, options):
 
 
 def fixed(make, options):
-    """Return a loss whose class has attributes that no assignment changes."""
+    """Return a loss whose class has the options as attributes that no assignment changes."""
     members = {name: property(lambda _, v=value: v, lambda *_: None) for name, value in options.items()}
     return type("Mine", (make,), members)(STUB)
 
@@ -222,7 +225,7 @@ WAYS = {
 
 
 def value_of(loss, batch):
-    """Return the loss of embeddings, which a cached loss gets in parts."""
+    """Return the loss of embeddings. A cached loss takes the embeddings in parts."""
     if isinstance(loss, losses.CachedMultipleNegativesRankingLoss):
         return loss.calculate_loss([list(e.split(5)) for e in batch]).item()
     return loss.compute_loss_from_embeddings(batch, None).item()
@@ -350,7 +353,10 @@ def test_the_trainer_trains_and_its_model_card_names_the_loss(model, tmp_path):
 
 
 def gathered(rank, seed, meeting):
-    """On each of two ranks: gradients by DDP's convention, beside those of their gathering loss."""
+    """Compare the loss and its gradients on one of two ranks with those of their gathering loss.
+
+    The gradients follow DDP's convention.
+    """
     torch.distributed.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=2)
     batch = embeddings(torch.Generator().manual_seed(seed + rank), 3)
     theirs, mine = (

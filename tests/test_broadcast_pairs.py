@@ -1,4 +1,7 @@
-"""x[:, None] against y[None]: in tiles, with the bits of rows on their own; gradients are sums of theirs."""
+"""Tests of x[:, None] against y[None], which the core computes in tiles.
+
+Values have the bits of each pair of rows computed alone. Gradients are the sums of the pairs' gradients.
+"""
 
 import numpy as np
 import pytest
@@ -10,7 +13,8 @@ from cosgrad.verify.oracle import Pair, errors
 
 SHAPES = [(1, 3), (4, 2), (4, 5), (7, 16), (33, 5), (33, 16)]
 LENGTHS = [0, 1, 7, 8, 63, 64, 65, 768, 4097]
-SIZES = [(*shape, n) for shape in SHAPES for n in LENGTHS] + [(130, 200, 65)]  # several blocks
+# The last size takes several blocks.
+SIZES = [(*shape, n) for shape in SHAPES for n in LENGTHS] + [(130, 200, 65)]
 FUNCTIONS = {"similarity": C.cosine_similarity, "distance": C.cosine_distance}
 
 
@@ -24,7 +28,7 @@ def same(got, want):
 
 
 def materialised(function, x, y, **options):
-    """The same on rows that stand beside each other: nothing is broadcast."""
+    """Return the results of the same pairs of rows, without broadcasting."""
     N, M = len(x), len(y)
     return function(np.repeat(x, M, axis=0), np.tile(y, (N, 1)), **options).reshape(N, M)
 
@@ -34,13 +38,13 @@ def plain(rng, N, M, n):
 
 
 def parallel(rng, N, M, n):
-    """Angles from 1 to 1e-7, both ways round."""
+    """Return rows at angles from 1 to 1e-7, in the same and in opposite directions."""
     x, y = np.repeat(rng.standard_normal((1, n)), N, 0), rng.standard_normal((M, n))
     return x * rng.standard_normal((N, 1)), x[:1] + 10.0 ** -np.linspace(0, 7, M)[:, None] * y
 
 
 def wild(rng, N, M, n):
-    """Zeros, infinities, NaN, and rows of other sizes."""
+    """Return rows with zeros, infinities and NaN, and rows of other sizes."""
     x, y = plain(rng, N, M, n)
     x[0], y[-1] = 0, 0
     x[N // 2] *= 1e-5
@@ -50,13 +54,13 @@ def wild(rng, N, M, n):
 
 
 def disjoint(rng, N, M, n):
-    """Sums that are exactly zero, and whole numbers."""
+    """Return rows of whole numbers, some of whose products have a sum of exactly zero."""
     x, y = np.round(3 * rng.standard_normal((N + M, n))).reshape(-1, n)[:N], np.eye(M, n)
     return x * (rng.random((N, n)) < 0.1), y
 
 
 def cancelling(rng, N, M, n):
-    """Similarities so small that the error of a sum in another order reaches their last bits."""
+    """Return rows of small similarity, whose last bits depend on the order of the sum."""
     u, v = (abs(a) for a in plain(rng, N, M, 4 * n))
     return np.hstack([u, u]), np.hstack([v, -v * (1 + 2.0**-22)])
 
@@ -87,13 +91,14 @@ def test_the_bits_of_hard_rows_on_their_own(name, data, eps, dtype, rng):
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_the_bits_of_tiny_and_huge_rows(name, scale, dtype, rng):
     x, y = parallel(rng, 8, 40, 37)
-    power = np.log(1e250) / np.log(1e38) if dtype == np.float64 else 1  # float64: to 1e-250 and 1e250
+    # The scales of float64 reach 1e-250 and 1e250.
+    power = np.log(1e250) / np.log(1e38) if dtype == np.float64 else 1
     with np.errstate(over="ignore", under="ignore"):
         x, y = (x * scale**power).astype(dtype), y.astype(dtype)
     same(FUNCTIONS[name](x[:, None], y[None]), materialised(FUNCTIONS[name], x, y))
 
 
-# The shapes of x, of y, and the axis.
+# The shapes of x and y, and the axis.
 LAYOUTS = {
     "rows": ((9, 1, 20), (1, 30, 20), -1),
     "columns first": ((1, 9, 20), (30, 1, 20), -1),
@@ -109,13 +114,13 @@ LAYOUTS = {
 
 
 def broadcast(x, y, axis):
-    """Copies in the full shape, the axis last."""
+    """Return copies of both operands in the full shape, with the axis last."""
     x, y = np.broadcast_arrays(x, y)
     return (np.ascontiguousarray(np.moveaxis(a, axis, -1)) for a in (x, y))
 
 
 def orders(a):
-    """The same numbers in memory of other orders."""
+    """Return the same numbers in several orders in memory."""
     turned = np.ascontiguousarray(a.T).T
     gaps = np.zeros([2 * k for k in a.shape], a.dtype)[tuple(slice(None, None, -2) for _ in a.shape)]
     gaps[...] = a
@@ -144,7 +149,7 @@ def test_gradients_do_not_depend_on_the_order_in_memory(layout, order, dtype, rn
 
 
 def true_gradients(x, y, g, eps):
-    """Sums over the oracle's pairs, and the sizes of what they are made of."""
+    """Return the sums of the oracle's gradients over the pairs, and the sizes of their terms."""
     pairs = [[Pair(a, b, eps) for b in y.astype(np.float64)] for a in x.astype(np.float64)]
     g = g.astype(np.float64)
     parts = [[pair.gradient(float(g[i, j])) for j, pair in enumerate(row)] for i, row in enumerate(pairs)]
@@ -171,7 +176,8 @@ def hold(got, true, size, dtype_name, n):
     assert excess[worst] <= 0, f"element {worst}: {measured.ulp[worst]} ulp, not {allowed[worst]}"
 
 
-# Two steps of 64 and the beginning of a third on one side or the other; a panel of 24 elements and one more.
+# One side has two steps of 64 and the beginning of a third. The second length is a panel of 24 elements and
+# one more.
 @pytest.mark.parametrize("shape", [(5, 130, 9), (129, 4, 25)], ids=str)
 @pytest.mark.parametrize("eps", [0.0, 3.0])
 @pytest.mark.parametrize("angle", [1.0, 1e-3, 1e-7])
@@ -192,7 +198,8 @@ def test_gradients_are_the_sums_of_the_pairs(angle, eps, shape, dtype, dtype_nam
 def test_gradients_of_many_rows(shape, first, rng):
     N, M, n = shape
     x, y = (rng.uniform(1, 2, s).astype(np.float32) for s in ((N, n), (M, n)))
-    x[:, 0], y[:, 0] = first, first  # where large, every other product is below the last bit of <x, y>
+    # If the first elements are large, every other product is below the last bit of <x, y>.
+    x[:, 0], y[:, 0] = first, first
     g = rng.standard_normal((N, M)).astype(np.float32)
     gx, gy = C.cosine_similarity_grad(x[:, None], y[None], g)
     x, y, g = (a.astype(np.longdouble) for a in (x, y, g))
@@ -202,12 +209,13 @@ def test_gradients_of_many_rows(shape, first, rng):
         (gx[:, 0], k @ y - (k * d).sum(1, keepdims=True) / p * x, abs(k) @ abs(y)),
         (gy[0], k.T @ x - ((k * d).sum(0) / q)[:, None] * y, abs(k).T @ abs(x)),
     ):
-        # rule 5, with the larger half of the size alone
+        # This is the bound of gradients in docs/numerics.md, with only the larger half of the size of the
+        # terms.
         assert (abs(got - true) <= 0.51 * np.spacing(abs(true.astype(np.float32))) + 2.0**-50 * size).all()
 
 
 def opposed(rng, N, M, n, dtype):
-    """Every pair twice, with opposite cotangents: of the gradients only roundings are left."""
+    """Return every pair twice, with opposite cotangents, so that the gradients consist of rounding errors."""
     x, y, g = (rng.standard_normal(s) for s in ((N // 2, n), (M // 2, n), (N // 2, M // 2)))
     return (a.astype(dtype) for a in (np.tile(x, (2, 1)), np.tile(y, (2, 1)), np.block([[g, -g], [-g, g]])))
 
@@ -249,12 +257,13 @@ def bad_rows(rng, dtype):
 def test_nan_reaches_every_gradient_that_it_meets_and_no_other(eps, dtype, rng):
     x, y, g = bad_rows(rng, dtype)
     bad_x, bad_y = (~np.isfinite(a.astype(np.float64)).all(1) for a in (x, y))
-    y[bad_y] = 1  # else every row of x meets a NaN
+    # Otherwise every row of x would meet a NaN.
+    y[bad_y] = 1
     gx, gy = C.cosine_similarity_grad(x[:, None], y[None], g, eps=eps)
     bad = bad_x[:, None] | ~np.isfinite(g.astype(np.float64))
     assert (np.isnan(gx[:, 0]) == bad.any(1)[:, None]).all()
     assert (np.isnan(gy[0]) == bad.any(0)[:, None]).all()
-    # a cotangent of zero does not hide a bad row
+    # A cotangent of zero does not hide a bad row.
     gx, gy = C.cosine_similarity_grad(x[:, None], y[None], np.zeros_like(g), eps=eps)
     assert (np.isnan(gx[:, 0]) == bad_x[:, None]).all()
     assert np.isnan(gy).all()

@@ -1,4 +1,4 @@
-"""The top level goes by the type of its arguments, and imports nothing that its caller has not."""
+"""Tests that the top level chooses the frontend by the arguments' type and imports no other framework."""
 
 import subprocess
 import sys
@@ -30,7 +30,7 @@ def frontend(request: pytest.FixtureRequest) -> Numpy:
 @pytest.mark.parametrize("name", ["cosine_similarity", "cosine_distance"])
 def test_arrays_go_to_their_framework_with_the_same_defaults(name, frontend):
     x, y = np.array([[1.0, 2.0], [0.0, 0.0]], np.float32), np.array([[2.0, 1.0], [1.0, 0.0]], np.float32)
-    x[0] *= 1e-25  # an eps of 1e-8 would see zero
+    x[0] *= 1e-25  # With an eps of 1e-8 this row would count as zero.
     a, b = frontend.tensor(x), frontend.tensor(y)
     function = getattr(cosgrad, name)
     assert isinstance(function(a, b), type(a))

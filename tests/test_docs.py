@@ -1,4 +1,4 @@
-"""The documents keep their word: their Python runs, their links lead somewhere, their commands exist."""
+"""Tests of the documents: their Python runs, their links have targets, and their commands exist."""
 
 import doctest
 import re
@@ -20,7 +20,10 @@ HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 
 
 def examples(text: str) -> list[doctest.Example]:
-    """Return the page's Python in order: blocks with prompts as they are, others as one statement each."""
+    """Return the Python of a page in order.
+
+    A block with prompts gives its examples. Any other block gives one statement.
+    """
     found = []
     for fence in FENCE.finditer(text):
         if fence[1] != "python":
@@ -38,11 +41,11 @@ def prose(text: str) -> str:
 
 
 def anchor(heading: str) -> str:
-    """Return the name under which a renderer lets links reach the heading."""
+    """Return the name under which links reach the heading in rendered pages."""
     return re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")
 
 
-# PyTorch's exporter copies what PyTorch has deprecated.
+# PyTorch's exporter causes this warning, because it copies an object that PyTorch has deprecated.
 @pytest.mark.filterwarnings("ignore:`isinstance.treespec, LeafSpec.` is deprecated:FutureWarning")
 @pages
 def test_examples_print_what_they_say(page: Path) -> None:
@@ -77,7 +80,10 @@ FRAMEWORKS = ("numpy", "torch", "jax", "tensorflow", "keras")
 
 
 def with_examples(part: str) -> list[str]:
-    """Return the modules of a frontend, or those of none, whose docstrings have examples."""
+    """Return the modules of a frontend whose docstrings have examples.
+
+    The part "none" means the modules that belong to no frontend.
+    """
     source = ROOT / "src" / "cosgrad"
     paths = source.rglob("*.py") if part == "none" else (source / part).rglob("*.py")
     names = []

@@ -1,4 +1,4 @@
-"""The examples run as a reader runs them, learn, and agree."""
+"""Tests that the examples run from the command line, that their models learn, and that the results agree."""
 
 import json
 import os
@@ -52,7 +52,8 @@ def test_the_same_curve_in_every_framework(framework, script, backend, curve_of_
         pytest.skip(f"{framework} or {backend} is not installed")
     path = tmp_path / "curve.json"
     run(script, "--epochs", EPOCHS, "--curve", path, KERAS_BACKEND=backend)
-    # a hundred steps of float32 matrix products, whose sums each framework orders as it likes
+    # The curves come from a hundred steps of float32 matrix products, and each framework chooses the order of
+    # its sums.
     assert json.loads(path.read_text()) == pytest.approx(curve_of_torch, rel=1e-5)
 
 

@@ -1,4 +1,4 @@
-"""Models that end in cosgrad, exported, and run by processes that know less."""
+"""Tests of exported models that end in cosgrad functions, in processes that import fewer packages."""
 
 import shutil
 import subprocess
@@ -21,7 +21,7 @@ onnxruntime = pytest.importorskip("onnxruntime")
 
 import cosgrad.torch as C  # noqa: E402
 
-# PyTorch's exporter copies what PyTorch has deprecated.
+# PyTorch's exporter causes this warning, because it copies an object that PyTorch has deprecated.
 pytestmark = pytest.mark.filterwarnings("ignore:`isinstance.treespec, LeafSpec.` is deprecated:FutureWarning")
 
 TARGET = torch.tensor([1, -1, 1, -1, -1, 1])
@@ -30,7 +30,7 @@ N, WIDTH = 6, 5
 
 
 class Model(torch.nn.Module):
-    """A model that is nothing but its last function."""
+    """A model that consists of one function."""
 
     def __init__(self, function: Callable) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ class Model(torch.nn.Module):
 
 
 def onnx(model, *tensors, **options):
-    """Return what ONNX Runtime makes of the model, as a function of arrays."""
+    """Export a model to ONNX and return a function of arrays that evaluates it in ONNX Runtime."""
     program = torch.onnx.export(model, tensors, dynamo=True, verbose=False, **options)
     return session(program.model_proto.SerializeToString())
 
@@ -72,7 +72,7 @@ def reduced(losses, weights=None, reduction="mean"):
     return [oracle.reduce(list(losses), weights, reduction)]
 
 
-# The function, and the numbers it must give.
+# The function under test, and a function that returns the expected numbers.
 FUNCTIONS: dict[str, tuple[Callable, Callable]] = {
     "cosine_similarity": (
         lambda x, y: C.cosine_similarity(x, y, eps=0.0),
@@ -127,13 +127,16 @@ def every(functions):
     return lambda x, y: tuple(function(x, y) for function, *_ in functions.values())
 
 
-BFLOAT16 = 16  # the element type in ONNX
+BFLOAT16 = 16  # the number of this element type in ONNX
 
 
 def test_every_function_in_onnx(pair, dtype_name):
-    """The values of six rows: what cancels in a matrix product or a mean is of the size of 1."""
+    """Check every function on six rows.
+
+    The terms that cancel in a matrix product or a mean are of size 1, so the tolerance is also absolute.
+    """
     x, y = (torch.tensor(t).to(getattr(torch, dtype_name)) for t in pair)
-    wide = torch.promote_types(x.dtype, torch.float32)  # a dtype that NumPy has
+    wide = torch.promote_types(x.dtype, torch.float32)  # a dtype that NumPy supports
     model = Model(lambda x, y: [result.to(wide) for result in every(FUNCTIONS)(x, y)])
     program = torch.onnx.export(model, (x, y), dynamo=True, verbose=False)
     run = onnxruntime.InferenceSession(program.model_proto.SerializeToString())
@@ -160,7 +163,8 @@ def sign(x):
     return x[:, 0] > 0
 
 
-# The function, the number it must give, and batches that are smaller and larger than the example's.
+# The function, a function that returns the expected number, and batches smaller and larger than the
+# example's.
 LOSSES: dict[str, tuple[Callable, Callable, tuple[int, int]]] = {
     "contrastive_loss": (C.contrastive_loss, contrastive_oracle.contrastive, (3, 11)),
     "contrastive_loss, ignore": (
@@ -214,7 +218,7 @@ def in_a_program(name, dim):
 @pytest.mark.parametrize("dim", ["AUTO", "DYNAMIC"])
 @pytest.mark.parametrize("name", list(LOSSES))
 def test_contrastive_losses_of_any_batch(name, dim, export, rng):
-    """The number of rows of the example must not stay in the graph."""
+    """Check other batches: the graph must not contain the number of rows of the example."""
     _, truth, sizes = LOSSES[name]
     run = export(name, dim)
     batches = [rng.standard_normal((2, rows, WIDTH)).astype(np.float32) for rows in sizes]
@@ -223,7 +227,7 @@ def test_contrastive_losses_of_any_batch(name, dim, export, rng):
 
 
 class Rows(torch.nn.Module):
-    """S, D and the unit vectors in a dtype; numbers travel in float64."""
+    """A model that computes S, D and the unit vectors in a dtype. Its inputs and outputs are in float64."""
 
     def __init__(self, dtype) -> None:
         super().__init__()
@@ -238,7 +242,10 @@ class Rows(torch.nn.Module):
 
 @cache
 def graph(of: str, dtype_name: str) -> Callable:
-    """Return the rows' graph, for any number, of the module or of what `torch.export` made of it."""
+    """Return the graph of `Rows` for any number of rows.
+
+    It is exported from the module, or from the program that `torch.export` made of it.
+    """
     model, some = Rows(getattr(torch, dtype_name)), torch.ones(2, 3, 17, dtype=torch.float64)
     free = {"dynamic_shapes": ({0: torch.export.Dim.DYNAMIC},) * 2}
     if of == "program":
@@ -252,7 +259,7 @@ def rows(dtype_name):
 
 
 def test_a_program_of_torch_goes_to_onnx(rng):
-    """The operators that it holds become closed forms then."""
+    """Check that the operators of an exported program become closed forms in ONNX."""
     x, y = rng.standard_normal((2, 7, 17))
     for a, b in zip(graph("program", "float32")(x, y), graph("module", "float32")(x, y), strict=True):
         np.testing.assert_array_equal(a, b)
@@ -272,7 +279,7 @@ def test_the_accuracy_of_the_closed_forms(rows, dtype_name, seed):
 
 
 def test_the_rules_hold_in_onnx(rows, dtype_name):
-    """Zero, parallel, opposite, NaN and infinite rows, the largest and the smallest numbers."""
+    """Check zero, parallel, opposite, NaN and infinite rows, and the largest and the smallest numbers."""
     least, most = FORMATS[dtype_name].least, FORMATS[dtype_name].largest
     x = np.zeros((8, 17))
     x[1:, 0], x[1:, 1] = 1, 3
@@ -290,7 +297,7 @@ def test_the_rules_hold_in_onnx(rows, dtype_name):
 
 
 def child(program, *arguments):
-    """Run a program in a process that imports nothing but what it says."""
+    """Run a program in a process that imports only the modules named in the program."""
     command = [sys.executable, "-c", program, *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True)
 
@@ -380,9 +387,10 @@ def pair_and_loss(x, y):
 
 
 @pytest.mark.skipif(shutil.which("c++") is None, reason="needs a C++ compiler")
-@pytest.mark.filterwarnings("ignore::DeprecationWarning:torch.jit")  # all of it, in Python 3.14 and up
+# All of torch.jit is deprecated in Python 3.14 and newer.
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:torch.jit")
 def test_a_package_of_aotinductor_needs_the_import(pair, tmp_path):
-    """The operators keep their names in a package, in a decomposed program and in a trace."""
+    """Check that a package, a decomposed program and a trace keep the names of the operators."""
     model, example = Model(pair_and_loss), tuple(torch.ones(2, 3, WIDTH))
     free = {"dynamic_shapes": ({0: torch.export.Dim.DYNAMIC},) * 2}
     program = torch.export.export(model, example, **free).run_decompositions()

@@ -1,4 +1,4 @@
-"""The closed forms, over every frontend's operations, held to what they promise where there is no kernel."""
+"""Tests of the closed forms, with the operations of NumPy and PyTorch, against their published bounds."""
 
 import math
 
@@ -17,7 +17,7 @@ DTYPES = {name: np.dtype(ml_dtypes.bfloat16 if name == "bfloat16" else name) for
 
 
 class Numpy:
-    """NumPy arrays: everything in float64."""
+    """NumPy arrays. All computations are in float64."""
 
     ops = NUMPY
 
@@ -29,7 +29,7 @@ class Numpy:
 
 
 class Torch:
-    """Tensors: half types in float32, the others in float64."""
+    """Tensors. Half types are computed in float32, the others in float64."""
 
     @property
     def ops(self):
@@ -45,7 +45,7 @@ class Torch:
 
 
 class Narrow(Torch):
-    """Tensors where there is no float64."""
+    """Tensors on a device without float64."""
 
     @property
     def ops(self):
@@ -81,7 +81,7 @@ def column(frontend, a, dtype):
 
 
 def test_similarity(frontend, batch, xy):
-    """Within 8 ulp and 2^-20."""
+    """Check that S is within 8 ulp and 2^-20."""
     S = frontend.numbers(formulas.similarity(frontend.ops, *xy, 1, 0.0))[:, 0]
     true = np.array([float(t) for t in batch.similarities])
     ulp = 2 * FORMATS[batch.dtype].unit
@@ -89,9 +89,12 @@ def test_similarity(frontend, batch, xy):
 
 
 def test_distance(frontend, batch, xy):
-    """Within 2^-22 over the angle, relative, and the rounding to the dtype; without float64, twice that.
+    """Check the error bound of D.
 
-    In float32 alone every arrangement of the sums that was tried exceeds 2^-22 by up to a half near 1.1 rad.
+    The relative error is at most 2^-22 over the angle, plus the rounding to the dtype.
+
+    Without float64 the first term is twice as large. In float32 alone every arrangement of the sums that was
+    tried exceeds 2^-22 by up to a half near 1.1 rad.
     """
     D = frontend.numbers(formulas.distance(frontend.ops, *xy, 1, 0.0))[:, 0]
     true = np.array([float(t) for t in batch.distances])
@@ -106,7 +109,7 @@ def test_distance(frontend, batch, xy):
 
 @pytest.mark.parametrize("batch", [2, 3, 16, 100], indirect=True)
 def test_derivatives(frontend, batch, xy, dtype):
-    """Nothing is worse than the plain formula in the dtype itself."""
+    """Check that no derivative is less accurate than the plain formula in the dtype itself."""
     g, u, v = column(frontend, batch.g, dtype), frontend.array(batch.u, dtype), frontend.array(batch.v, dtype)
     bound = bounds.textbook(batch.dtype, batch.n)
     rows = [
@@ -132,7 +135,7 @@ def rows(frontend, dtype, seed):
 
 
 def test_range(frontend, rows):
-    """|S| <= 1 and 0 <= D <= 2; S = 1 and D = 0 for parallel vectors, exactly."""
+    """Check that |S| <= 1 and 0 <= D <= 2, and that parallel vectors have exactly S = 1 and D = 0."""
     x, y = rows
     similarity = lambda x, y: frontend.numbers(formulas.similarity(frontend.ops, x, y, 1, 0.0))  # noqa: E731
     distance = lambda x, y: frontend.numbers(formulas.distance(frontend.ops, x, y, 1, 0.0))  # noqa: E731
@@ -182,11 +185,12 @@ def test_extreme_scales(frontend, dtype, dtype_name, scale):
 
 @pytest.mark.parametrize("n", ranges.LENGTHS)
 def test_both_ends_of_the_range(frontend, dtype, dtype_name, n):
-    """Components from the least to the largest number, norms beyond that; in every closed form."""
+    """Check every closed form with components from the least to the largest number, and with larger norms."""
     check_range(frontend.ops, frontend, dtype, dtype_name, n)
 
 
-@np.errstate(over="ignore", invalid="ignore")  # in the gradient of y, which may leave the range
+# The gradient of y may leave the range.
+@np.errstate(over="ignore", invalid="ignore")
 def check_range(ops, frontend, dtype, dtype_name, n):
     rows = ranges.rows(dtype_name, n)
     x, y, g, u, v = (frontend.array(t, dtype) for t in (rows.x, rows.y, rows.g, rows.u, rows.v))
@@ -203,14 +207,17 @@ def check_range(ops, frontend, dtype, dtype_name, n):
 
 @pytest.mark.parametrize("n", ranges.LENGTHS)
 def test_both_ends_of_the_range_in_onnx(dtype, dtype_name, n, monkeypatch):
-    """The power of two that ONNX can find, by a logarithm, serves as well."""
+    """Check the range with the power of two that ONNX computes, which comes from a logarithm."""
     monkeypatch.setattr("cosgrad.torch._ops.bound_for_onnx", lambda: True)
     frontend = FRAMEWORKS["torch"]
     check_range(frontend.ops, frontend, dtype, dtype_name, n)
 
 
 def test_powers_of_two(frontend, dtype_name):
-    """Two factors near the inverse root, whose product is a normal number that brings m to from 2 to 4."""
+    """Check the two powers of two near the inverse root of m.
+
+    Their product is a normal number that scales a normal m into the interval from 2 to 4.
+    """
     ops, f = frontend.ops, FORMATS[dtype_name]
     rng = np.random.default_rng(20261121)
     m = 2.0 ** rng.integers(1 - f.emax, f.emax + 1, 200) * (1 + rng.integers(0, 4, 200) / 4)

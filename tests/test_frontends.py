@@ -1,4 +1,4 @@
-"""The frontends beside each other: the same bits, the same losses, the same errors."""
+"""Tests that all frontends have the same bits, the same losses and the same errors."""
 
 import re
 
@@ -16,7 +16,7 @@ OTHERS = [name for name in FRAMEWORKS if name != "numpy"]
 
 @pytest.fixture(scope="module")
 def frontends() -> dict[str, Numpy]:
-    """Every frontend, made once."""
+    """Return a cache of frontends, so that each one is created once."""
     return {}
 
 
@@ -43,9 +43,9 @@ def numpy(frontends: dict[str, Numpy]) -> Numpy:
 
 @st.composite
 def pairs(draw: st.DrawFn, dtype: type) -> tuple[np.ndarray, np.ndarray, np.ndarray, int, float]:
-    """Return x and y that broadcast, a cotangent, an axis and an eps; hard numbers among plain ones.
+    """Return x and y that broadcast, a cotangent, an axis and an eps. Some rows are hard cases.
 
-    Lengths are from a short list, for a compiler that compiles every shape takes its time.
+    Lengths are from a short list, because a compiler takes time for every new shape.
     """
     lengths = st.sampled_from([1, 2, 3, 17])
     shapes = draw(mutually_broadcastable_shapes(num_shapes=2, min_dims=1, max_dims=3, min_side=1, max_side=3))
@@ -58,7 +58,7 @@ def pairs(draw: st.DrawFn, dtype: type) -> tuple[np.ndarray, np.ndarray, np.ndar
         place = axis % len(shape) - (len(shape) - len(own))
         own = list(own)
         if place >= 0 and (own[place] > 1 or draw(st.booleans())):
-            own[place] = n  # else one number stands for all of the vector
+            own[place] = n  # otherwise one number is broadcast along the vector
         scale = draw(st.sampled_from([1.0, 1.0, 0.0, 2.0**-20, 2.0**12, 2.0**-100, 2.0**90]))
         return scale * rng.standard_normal(own)
 
@@ -118,13 +118,14 @@ def test_losses_agree_within_the_rounding_of_a_mean(reduction, dtype, other, num
     weights = (rng.random(100) * (rng.random(100) < 0.8)).astype(dtype)
     x[weights == 0] = np.nan
     got, want = (frontend.loss(x, y, weights=weights, reduction=reduction) for frontend in (other, numpy))
-    # a sum of 100 positive terms in any order, in the dtype of the result or wider, and its rounding
+    # The loss is a sum of 100 positive terms in any order, in the dtype of the result or wider, and its
+    # rounding.
     assert got == pytest.approx(want, rel=101 * float(np.finfo(dtype).eps))
 
 
 ONES, NAN = np.ones((2, 3), np.float32), float("nan")
 
-# What is called with, the class, and the message in the words of NumPy.
+# The keywords of the call, its arrays, the class of the error, and the message of the NumPy frontend.
 ERRORS = {
     "axis": (lambda f: {f.axis: 2}, (ONES, ONES), ValueError, "axis=2 is out of range for arrays of rank 2"),
     "axis type": (lambda f: {f.axis: 0.5}, (ONES, ONES), TypeError, "axis=0.5 must be an integer"),
@@ -224,7 +225,7 @@ def test_a_target_of_booleans_is_refused(frontend):
 
 
 def test_where_a_target_cannot_be_seen_the_loss_of_its_row_is_nan(other):
-    """The target goes through a compiler, or through a transform."""
+    """Check targets whose values are not known, because they go through a compiler or a transform."""
 
     def losses(target):
         x = other.tensor(ONES)

@@ -1,6 +1,6 @@
-"""Everything that tests are skipped without is installed, so that no test is skipped without a word.
+"""Tests that every optional package is installed, so that no test is skipped silently.
 
-Name packages that may be missing in the environment, for example COSGRAD_TEST_WITHOUT=jax,keras.
+COSGRAD_TEST_WITHOUT names packages that may be missing, for example COSGRAD_TEST_WITHOUT=jax,keras.
 """
 
 import os
@@ -40,7 +40,7 @@ PACKAGES = (
 
 
 def installed(name: str) -> bool:
-    """Tell whether a package is there; a folder without modules, as tests/torch is, is none."""
+    """Return whether a package is installed. A folder without modules, like tests/torch, does not count."""
     spec = find_spec(name)
     return spec is not None and spec.origin is not None
 

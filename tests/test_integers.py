@@ -1,4 +1,4 @@
-"""Integers and booleans beside floats: one rule in every framework, by which no number is lost."""
+"""Tests of integers and booleans beside floats. All frameworks have one rule, by which no number is lost."""
 
 import ml_dtypes
 import numpy as np
@@ -10,7 +10,7 @@ from cosgrad.verify.ulp import FORMATS
 
 FLOATS = {name: np.dtype(ml_dtypes.bfloat16 if name == "bfloat16" else name) for name in FORMATS}
 INTEGERS = ("bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64")
-NUMBERS = {  # what a type that is too small turns into infinity, another number, or a parallel vector
+NUMBERS = {  # In a type that is too small, these become infinity, another number, or a parallel vector.
     "bool": (True, False),
     "int8": (-127, 126),
     "uint8": (255, 254),
@@ -46,7 +46,7 @@ FRAMEWORKS = {"numpy": numpy_of, "torch": torch_of, "jax": jax_of}
 
 
 def promoted(frontend, x, y, name):
-    """Return the dtype of results: the framework's promotion, which in NumPy holds the integers."""
+    """Return the dtype of results: the framework's promotion, which in NumPy can represent the integers."""
     if frontend != "numpy":
         return name
     size = x.dtype.itemsize
@@ -100,7 +100,7 @@ def one(frontend):
 
 
 def test_nearly_parallel_integers_keep_their_distance(frontend):
-    """2^24 + 1 is no float32 number."""
+    """Check the distance of nearly parallel integers. 2^24 + 1 is not a float32 number."""
     x, y = np.array([[2**24 + 1, 2**24]]), np.ones((1, 2), np.float32)
     C, a, b = FRAMEWORKS[frontend](x, y, "float32")
     true = float(oracle.distance(x[0].astype(np.float64), y[0].astype(np.float64)))
@@ -108,7 +108,7 @@ def test_nearly_parallel_integers_keep_their_distance(frontend):
 
 
 def test_the_gradient_beside_integers(frontend):
-    """It has the dtype of the float operand, and is that of the numbers as they are."""
+    """Check that the gradient has the dtype of the float operand and is computed from the exact integers."""
     if frontend == "numpy":
         gx = N.cosine_similarity_grad(np.array([[70000, 1]]), np.array([[1, 2]], FLOATS["bfloat16"]))[1]
     elif frontend == "torch":
@@ -157,7 +157,7 @@ def test_without_float64_integers_count_as_float32():
             S = C.cosine_similarity(x, y)
             assert S.dtype == np.float16
             np.testing.assert_allclose(numbers(S), float(oracle.similarity(x[0], [1, 2])), rtol=2.0**-10)
-        S = C.cosine_similarity(70000.0, y)  # a number counts as a vector of it
+        S = C.cosine_similarity(70000.0, y)  # a number is broadcast to a vector
         np.testing.assert_allclose(numbers(S), 3 / 10**0.5, rtol=2.0**-10)
 
 

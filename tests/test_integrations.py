@@ -1,4 +1,7 @@
-"""Libraries that train, each in a process of its own: they are large, and one changes what another finds."""
+"""Tests of libraries that train.
+
+Each one runs in its own process, because they are large and one changes the state that another one uses.
+"""
 
 import json
 import os
@@ -11,7 +14,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-# Nothing is fetched; one thread, for several tests run at once, and each thread takes of the address space.
+# The tests fetch nothing from the network. They use one thread each, because several tests run at once and
+# each thread takes address space.
 OFFLINE = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
 
 
@@ -68,7 +72,8 @@ def test_minilm_learns_alike_by_both_libraries(tmp_path):
     assert "sentence-transformers" in out
     mine, theirs = json.loads(results.read_text()).values()
     assert mine["before"] == theirs["before"] > 0.5
-    # float32: three steps of AdamW, whose first divides each gradient by its own magnitude
+    # The losses are in float32. The first of the three steps of AdamW divides each gradient by its own
+    # magnitude.
     assert mine["curve"] == pytest.approx(theirs["curve"], abs=1e-4)
 
 
@@ -115,7 +120,7 @@ def test_two_ranks_have_the_curve_of_one(loss, tmp_path):
         example("towers", "--epochs", 5, "--loss", loss, "--ranks", ranks, "--curve", curve)
     one, two = (json.loads(curve.read_text()) for curve in curves)
     assert one[-1] < one[0] - 1
-    # fifteen steps of float32 products, whose sums two ranks order otherwise
+    # The curves come from fifteen steps of float32 products. Two ranks compute these sums in another order.
     assert two == pytest.approx(one, rel=1e-5)
 
 
@@ -147,5 +152,5 @@ def test_where_both_fit_they_learn_alike():
 def test_loops_of_libraries_learn(library, options):
     out = example(library, "--epochs", 8, *options)
     loss, recall = map(float, re.search(r"loss (\S+), recall@1 (\S+)%", out).groups())
-    assert loss < 5.5  # it starts at 6.7; log 500, of guessing, is 6.2
-    assert recall > 3  # of guessing: 0.3
+    assert loss < 5.5  # it starts at 6.7; guessing gives log 500 = 6.2
+    assert recall > 3  # guessing gives 0.3

@@ -1,4 +1,4 @@
-"""The matrix functions of every frontend, beside the definition in float64."""
+"""Tests of the matrix functions of every frontend against the definition."""
 
 import re
 
@@ -26,7 +26,7 @@ def frontend(request: pytest.FixtureRequest) -> Numpy:
 
 
 def dense(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Return the definition, in long double."""
+    """Return the similarity matrix by its definition, in long double."""
     x, y = x.astype(np.longdouble), y.astype(np.longdouble)
     norms = [np.sqrt((a * a).sum(-1)) for a in (x, y)]
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -40,7 +40,10 @@ def call(frontend: Numpy, name: str, *arrays: np.ndarray) -> np.ndarray:
 
 
 def tolerance(dtype: type, n: int) -> float:
-    """Two unit vectors and the result rounded once each, n products and sums: below n + 4 half ulps of 1."""
+    """Return a bound of the error: n + 4 half ulps of 1.
+
+    Two unit vectors and the result are rounded once each, and there are n products and sums.
+    """
     return (n + 4) / 2 * float(ml_dtypes.finfo(dtype).eps)
 
 
@@ -67,7 +70,7 @@ def test_values(shape_x, shape_y, dtype, frontend, rng):
 @pytest.mark.parametrize("scale", [1.0, 2.0**-12, 2.0**12])
 def test_the_range_and_the_diagonal_are_exact(scale, dtype, frontend, rng):
     x = (rng.standard_normal((50, 3)) * scale).astype(DTYPES[dtype])
-    x = np.concatenate([x, x, -x])  # parallel rows, where rounding would leave the range
+    x = np.concatenate([x, x, -x])  # parallel rows: rounding alone could leave the range
     S, D = call(frontend, "pairwise_cosine_similarity", x), call(frontend, "pairwise_cosine_distance", x)
     assert (np.abs(S) <= 1).all()
     assert ((D >= 0) & (D <= 2)).all()
@@ -128,7 +131,7 @@ def test_zero_rows_and_rows_that_are_not_finite(frontend):
 def gradients(
     frontend: Numpy, name: str, x: np.ndarray, y: np.ndarray | None, g: np.ndarray
 ) -> list[np.ndarray]:
-    """Return the products of g with the Jacobians, by the framework's reverse mode."""
+    """Return the products of g with the Jacobians, computed by the framework's reverse mode."""
     f = getattr(frontend.frontend, name)
     with frontend.context():
         inputs = [frontend.tensor(a) for a in (x, y) if a is not None]

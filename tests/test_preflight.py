@@ -1,4 +1,4 @@
-"""The check of the compiler that comes before every build."""
+"""Tests of the compiler check that runs before every build."""
 
 import os
 import shutil
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.skipif(
     not MAKEFILE.exists() or shutil.which("make") is None, reason="needs the sources and make"
 )
 
-# A compiler that knows all but one word, as GCC 11 does; without that word it accepts everything.
+# A compiler that refuses one word, as GCC 11 does, and accepts every source without that word.
 COMPILER = """#!/bin/sh
 for argument; do
   case $argument in *.cpp) grep -q '{unknown}' "$argument" && exit 1;; esac
@@ -57,7 +57,7 @@ def test_a_compiler_that_has_all_is_accepted(tmp_path: Path) -> None:
 
 
 def test_the_program_uses_the_features_of_the_sources() -> None:
-    """Every compiler builtin for vectors that a source uses is in the program of the check."""
+    """Check that the program of the check contains every vector builtin that the sources use."""
     program = (ROOT / "native" / "preflight.cpp").read_text()
     sources = "".join(p.read_text() for p in (ROOT / "native").rglob("*.[ch]pp") if p.name != "preflight.cpp")
     for builtin in ("__builtin_shufflevector", "__builtin_convertvector", "vector_size"):

@@ -1,4 +1,7 @@
-"""Random data are seeded in pages, examples and benchmarks: unseeded data make a page fail at times."""
+"""Tests that pages, examples and benchmarks seed their random data.
+
+Unseeded data make a page fail at times.
+"""
 
 import re
 from pathlib import Path
@@ -16,7 +19,7 @@ KERAS = r"set_random_seed\("
 TENSORFLOW = r"(set_random_seed|set_seed)\("
 NEVER = r"(?!)"
 
-# Tensors from a framework's global generator, and the call that must come before.
+# Calls that draw from a framework's global generator, and the call that must come before them.
 DRAWS = {
     r"torch\.(rand|randn|randint|randperm|normal|bernoulli|multinomial)(_like)?\(": TORCH,
     r"(tf|keras)\.random\.(normal|uniform|shuffle|randint)\(": TENSORFLOW,
@@ -24,7 +27,7 @@ DRAWS = {
     r"np\.random\.(rand|randn|randint|normal|random|permutation|shuffle|choice)\(": NEVER,
     r"(?<![.\w])random\.(random|randint|shuffle|choice|sample|uniform|gauss)\(": r"random\.seed\(",
 }
-# Weights. A class may be defined before the call that seeds them.
+# Calls that create weights, and the call that seeds them. A class may be defined before that call.
 WEIGHTS = {
     r"\bnn\.(Linear|Conv\dd|Embedding|Bilinear|LSTM|GRU|Transformer\w*|MultiheadAttention)\(": TORCH,
     r"keras\.layers\.(Dense|Conv\dD|Embedding|LSTM|GRU|Dropout)\(": KERAS,
@@ -32,7 +35,7 @@ WEIGHTS = {
 
 
 def unseeded(code: str) -> list[str]:
-    """Return the lines that draw random numbers which nothing has seeded."""
+    """Return the lines that draw random numbers without a seed."""
     found = []
     for kinds, anywhere in ((DRAWS, False), (WEIGHTS, True)):
         for draw, seed in kinds.items():

@@ -1,4 +1,4 @@
-"""The rules that every frontend shares, in the words of a frontend."""
+"""Tests of the rules that all frontends share, with the names that one frontend uses in messages."""
 
 import re
 
@@ -138,7 +138,10 @@ def test_reduce_rounds_once():
 
 @pytest.mark.parametrize("what", ["Distance", "", "cosine", None])
 def test_an_unknown_quantity_is_refused(what):
-    """Its derivatives would be those of the similarity, whose sign is the other one."""
+    """Check that an unknown quantity is refused.
+
+    Otherwise it would get the derivatives of the similarity, whose sign is opposite to those of the distance.
+    """
     message = f"what={what!r} must be one of 'similarity', 'distance', 'similarity_and_distance'"
     with pytest.raises(ValueError, match=re.escape(message)):
         closed.Rule(1, 0.0, what)

@@ -1,4 +1,4 @@
-"""A bench that was never run: every kind of entry, with numbers that are known."""
+"""Benchmark results written by hand, not measured: every kind of entry, with known numbers."""
 
 from math import inf
 
@@ -18,7 +18,11 @@ def figure(ratio: float | None, peak: int, seconds: float = 1e-3) -> Figure:
 
 
 def entries() -> list[Entry]:
-    """Ours; rivals that are wrong, that are fast and small, that fail in part; two that are not there."""
+    """Return entries of cosgrad, of three competitors, and of two libraries that gave no result.
+
+    The competitors are a slow and inaccurate one, a fast one that needs little memory, and one that fails in
+    part.
+    """
     own = {kind: {32: figure(None, 0), 4096: figure(None, 90_000_000)} for kind in ("forward", "loss")}
     slow = {kind: {32: figure(2.0, 10), 4096: figure(25.0, 300_000_000)} for kind in ("forward", "loss")}
     fast = {"forward": {32: figure(0.25, 0), 4096: figure(0.95, 20_000_000)}}

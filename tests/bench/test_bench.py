@@ -1,4 +1,4 @@
-"""The protocol and the command line."""
+"""Tests of the benchmark's protocol and of its command line."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""The pages: what stands in them, and how a real browser shows them."""
+"""Tests of the generated pages: their content, and how a real browser shows them."""
 
 import re
 import shutil
@@ -48,7 +48,7 @@ pages = pytest.mark.parametrize("make", PAGES.values(), ids=PAGES)
 
 
 class Tree(HTMLParser):
-    """Counts what it sees; every element must be closed by its own end tag."""
+    """Counts the elements of a page and checks that each one is closed by its own end tag."""
 
     def __init__(self, text: str) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Every adapter, in the process that the bench gives it."""
+"""Tests of every adapter for another library, in the process that the benchmark starts for it."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""Fixtures: float64 enabled, and every public function of two matrices."""
+"""Fixtures: float64 enabled, fewer optimizations of XLA, and every public function of two matrices."""
 
 import jax
 import pytest
@@ -13,7 +13,7 @@ def x64():
 
 @pytest.fixture(autouse=True, scope="session")
 def quick():
-    """Most of the time here would go into optimizing programs that run once."""
+    """Disable most optimizations. They would take most of the time, and each program runs once."""
     name = "jax_disable_most_optimizations"
     before = jax.config.read(name)
     jax.config.update(name, True)

@@ -1,4 +1,4 @@
-"""What the JAX tests share: the functions under test, their inputs, and what counts as equal."""
+"""Helpers of the JAX tests: the functions under test, their inputs, and comparisons."""
 
 from collections.abc import Callable
 
@@ -34,18 +34,18 @@ FUNCTIONS: dict[str, Callable[[Array, Array], Array]] = {
 
 
 def matrices(rng: np.random.Generator, n: int = 5) -> tuple[Array, Array]:
-    """Two ordinary (4, n) arrays in float64."""
+    """Return two (4, n) matrices of normal random numbers in float64."""
     x, y = rng.standard_normal((2, 4, n))
     return jnp.asarray(x), jnp.asarray(y)
 
 
 def plain(x: Array, y: Array) -> Array:
-    """The definition in JAX's operations."""
+    """Return the similarity by its definition, in JAX's operations."""
     return (x * y).sum(-1) / jnp.sqrt((x * x).sum(-1) * (y * y).sum(-1))
 
 
 def same(got: object, expected: object) -> None:
-    """Equal bits, shapes and dtypes all over two trees; any NaN equals any other."""
+    """Check that two trees have equal bits, shapes and dtypes. Any NaN equals any other."""
     a, b = jax.tree.leaves(got), jax.tree.leaves(expected)
     assert len(a) == len(b)
     for s, t in zip(map(np.asarray, a), map(np.asarray, b), strict=True):
@@ -55,10 +55,10 @@ def same(got: object, expected: object) -> None:
 
 
 def close(got: object, expected: object, rtol: float = 1e-11, atol: float = 1e-13) -> None:
-    """Equal up to the rounding of float64, all over two trees."""
+    """Check that two trees are equal up to the rounding of float64."""
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=rtol, atol=atol), got, expected)
 
 
 def check(batch: inputs.Batch, got: Array, true: list, scale: list, bound: Bound) -> None:
-    """As `held.check`, for an array of JAX's."""
+    """Call `held.check` with an array of JAX."""
     held.check(batch, np.asarray(got, np.float64).ravel(), true, scale, bound)

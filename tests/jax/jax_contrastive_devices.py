@@ -1,4 +1,4 @@
-"""Contrastive losses over four devices of the host: test_jax_devices.py runs it in a process of its own."""
+"""Contrastive losses over four devices of the host. test_jax_devices.py runs this in a process of its own."""
 
 import json
 import re
@@ -37,7 +37,7 @@ def near(a, b, rtol=1e-12):
 
 
 def views(z):
-    """Put both views of every device's images on that device."""
+    """Reorder the rows so that each device holds both views of its own images."""
     return z.reshape(2, 4, -1, D).swapaxes(0, 1).reshape(z.shape)
 
 
@@ -75,7 +75,10 @@ def distributed(loss, arguments, given, mesh=LINE, axis="d", **options):
 
 
 def one_device(name):
-    """Return the loss as one device has it: of more columns, those of matching rows come first."""
+    """Return the loss that one device computes.
+
+    With more columns than rows, one device expects the columns of the matching rows first.
+    """
     loss, arguments, _ = LOSSES[name]
     if name != "more columns":
         return loss
@@ -84,7 +87,7 @@ def one_device(name):
 
 
 def outside(name, mesh=LINE, axis="d", **options):
-    """Gradients of the replicated loss."""
+    """Compare the gradients of the replicated loss with those of one device."""
     loss, arguments, given = LOSSES[name]
     number = tuple(range(len(arguments)))
     losses = (distributed(loss, arguments, given, mesh, axis, **options), one_device(name))
@@ -92,7 +95,7 @@ def outside(name, mesh=LINE, axis="d", **options):
 
 
 def second(name, **options):
-    """Derivatives of these gradients."""
+    """Compare derivatives of these gradients with those of the loss without devices."""
     loss, arguments, given = LOSSES[name]
     number = tuple(range(len(arguments)))
 
@@ -104,7 +107,10 @@ def second(name, **options):
 
 
 def inside(name, check_vma=True):
-    """Gradients that every device takes of its own rows; unchecked, `psum` multiplies them by the devices."""
+    """Compare the gradients that every device takes of its own rows with those of one device.
+
+    Without `check_vma`, `psum` multiplies these gradients by the number of devices.
+    """
     loss, arguments, given = LOSSES[name]
     number = tuple(range(len(arguments)))
     specs = tuple(P("d") if np.ndim(a) else P() for a in (*arguments, *given))
@@ -215,7 +221,7 @@ def a_wrong_mask():
 
 
 def train(loss):
-    """Return the parameters of two towers after 20 steps."""
+    """Train two towers for 20 steps and return their parameters."""
     keys = jax.random.split(jax.random.key(0), 2)
     parameters = {
         "towers": [jax.random.normal(key, (D, 5), jnp.float32) for key in keys],

@@ -1,4 +1,7 @@
-"""On four devices of the host: test_jax_devices.py runs it in a process of its own. Prints JSON."""
+"""Cases on four devices of the host.
+
+test_jax_devices.py runs this file in a process of its own. It prints JSON.
+"""
 
 import json
 import re
@@ -17,7 +20,8 @@ import cosgrad.numpy as N
 
 LINE = Mesh(np.array(jax.devices()), ("d",))
 GRID = Mesh(np.array(jax.devices()).reshape(2, 2), ("p", "q"))
-jax.config.update("jax_disable_most_optimizations", True)  # programs that run once are not worth it
+# Each program runs once, so optimizing it would take more time than it saves.
+jax.config.update("jax_disable_most_optimizations", True)
 RNG = np.random.default_rng(20261121)
 X, Y = RNG.standard_normal((2, 16, 33)).astype(np.float32)
 CUBES = RNG.standard_normal((2, 4, 6, 9)).astype(np.float32)
@@ -42,12 +46,12 @@ def same(a, b):
 
 
 def summed(a, b):
-    """Equal up to the order of a sum over devices, each part rounded to float32."""
+    """Check equality up to the order of a sum over devices, each part of which is rounded to float32."""
     np.testing.assert_allclose(np.asarray(a), np.asarray(b), rtol=0, atol=4 * 2.0**-24 * np.max(np.abs(b)))
 
 
 def numpys(x, y):
-    """The gradients of the mean distance."""
+    """Return the gradients of the mean distance, computed by the NumPy frontend."""
     shape = N.cosine_similarity(x, y).shape
     return N.cosine_similarity_grad(x, y, np.full(shape, np.float32(-1 / np.prod(shape))))
 

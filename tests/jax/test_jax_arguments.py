@@ -1,4 +1,4 @@
-"""What is refused, in which words; JAX's own kinds of arrays, numbers and modes."""
+"""Tests of error messages, and of arrays, numbers and modes that only JAX has."""
 
 import functools
 import importlib
@@ -140,7 +140,7 @@ def test_integers_have_no_tangent():
 
 
 class Wrapped:
-    """What other libraries of JAX wrap arrays in."""
+    """An object with `__jax_array__`, in which other libraries wrap arrays of JAX."""
 
     def __init__(self, a):
         self.a = a
@@ -182,7 +182,10 @@ EVERY_LOSS = {
 @pytest.mark.parametrize("dtype_name", ["bfloat16", "float32", "float64"], indirect=True)
 @pytest.mark.parametrize("name", list(EVERY_LOSS))
 def test_strict_modes(name, dtype, rng):
-    """No implicit promotion of dtypes or ranks inside, and no NaN on the way to what is finite."""
+    """Check that nothing promotes dtypes or ranks implicitly.
+
+    No NaN occurs on the way to a finite result.
+    """
     x, y = (jnp.asarray(a, dtype) for a in matrices(rng))
     x, f = x.at[0].set(0), jax.jit(EVERY_LOSS[name])
     with jax.numpy_dtype_promotion("strict"), jax.numpy_rank_promotion("raise"), jax.debug_nans(True):

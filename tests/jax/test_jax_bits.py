@@ -1,4 +1,4 @@
-"""Values and gradients are NumPy's frontend's, to the bit, in every dtype, shape and mode."""
+"""Tests that values and gradients have the bits of the NumPy frontend, in every dtype, shape and mode."""
 
 import jax
 import jax.numpy as jnp
@@ -34,7 +34,7 @@ SHAPES = [
 
 
 def numpys(x, y, g, axis, eps):
-    """S, D and the gradients of both, by NumPy's frontend."""
+    """Return S, D and the gradients of both, computed by the NumPy frontend."""
     of_S = N.cosine_similarity_grad(x, y, g, axis=axis, eps=eps)
     of_D = N.cosine_similarity_grad(x, y, -g, axis=axis, eps=eps)
     S, D = (f(x, y, axis=axis, eps=eps) for f in (N.cosine_similarity, N.cosine_distance))

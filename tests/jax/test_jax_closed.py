@@ -1,4 +1,4 @@
-"""The primitives' closed forms, which other platforms run, held to what those promise."""
+"""Tests of the closed forms of the primitives, which other platforms use, against their published bounds."""
 
 from functools import partial
 
@@ -30,7 +30,7 @@ def arrays(batch, dtype):
 
 @pytest.fixture(params=[1, 2], ids=["x64", "narrow"])
 def slack(request, batch):
-    """Without float64 the rounding of float32 comes on top."""
+    """Yield the factor of the tolerance: without float64 the rounding of float32 doubles the error."""
     if request.param == 2 and batch.dtype == "float64":
         pytest.skip("there is no float64")
     with jax.enable_x64(request.param == 1):
@@ -38,12 +38,16 @@ def slack(request, batch):
 
 
 def closed(form, *arrays, **params):
-    """Run the closed form of a primitive, compiled as elsewhere."""
+    """Run the closed form of a primitive, compiled as on other platforms."""
     return jax.jit(partial(form, **params))(*arrays)
 
 
 def test_values(batch, arrays, slack):
-    """S within 8 ulp and 2^-20; D within 2^-22 over the angle, relative, and the rounding to the dtype."""
+    """Check the error bounds of S and D.
+
+    S is within 8 ulp and 2^-20. The relative error of D is at most 2^-22 over the angle, plus the rounding to
+    the dtype.
+    """
     x, y, *_ = arrays
     S, D = (np.asarray(t, np.float64) for t in closed(_rules._cosine_closed, x, y, rule=Rule(1, 0.0, BOTH)))
     true = np.array([float(t) for t in batch.similarities])
@@ -58,13 +62,14 @@ def test_values(batch, arrays, slack):
 
 @pytest.mark.parametrize(
     ("batch", "dtype_name", "what"),
-    # XLA compiles each of these. The sign of a distance is the same code in every dtype and length.
+    # XLA compiles each of these cases, so there are few. The sign of a distance is the same code in every
+    # dtype and length.
     [(17, name, SIMILARITY) for name in ("float16", "bfloat16", "float32", "float64")]
     + [(2, "float32", SIMILARITY), (17, "float32", DISTANCE)],
     indirect=["batch", "dtype_name"],
 )
 def test_derivatives(batch, arrays, slack, what):
-    """Nothing is worse than the plain formula in the dtype itself."""
+    """Check that no derivative is less accurate than the plain formula in the dtype itself."""
     x, y, u, v, g = arrays
     rule, bound, sign = (
         Rule(1, 0.0, what),
@@ -103,7 +108,7 @@ SHAPES += [((0, 3), (1, 3), 1), ((4, 0), (4, 0), 1), ((4, 1), (4, 0), 1)]
 
 @pytest.mark.parametrize(("x", "y", "axis"), SHAPES, ids=str)
 def test_the_kernel_and_the_closed_form_are_one_function(x, y, axis, rng):
-    """In every shape, up to the rounding of float64."""
+    """Check that both agree in every shape, up to the rounding of float64."""
     x, y, u, v = (jnp.asarray(rng.standard_normal(s)) for s in (x, y, x, y))
     rule = Rule(axis, 0.0, DISTANCE)
     g = jnp.asarray(rng.standard_normal(_rules._cosine_shapes(x, y, rule=rule)[0]))
@@ -149,7 +154,7 @@ def test_unit_vectors(batch, arrays, slack):
 
 
 def test_derivatives_of_the_closed_forms_themselves(rng):
-    """On a platform without the kernel, reverse mode may also go through the closed forms."""
+    """Check reverse mode through the closed forms, which is possible on a platform without the kernel."""
     x, y = matrices(rng)
     rule = Rule(1, 0.0, DISTANCE, skip_zero=True)
     g = jax.jit(jax.grad(lambda x: _rules._cosine_closed(x, y, rule=rule)[0].sum()))(x)
@@ -158,7 +163,7 @@ def test_derivatives_of_the_closed_forms_themselves(rng):
 
 @pytest.fixture
 def optimized():
-    """XLA with the optimizations that other tests do without: they rearrange what is computed."""
+    """Enable the optimizations that other tests disable: they rearrange the computation."""
     name = "jax_disable_most_optimizations"
     before = jax.config.read(name)
     jax.config.update(name, False)
@@ -167,7 +172,7 @@ def optimized():
 
 
 def every_form(x, y, g, u, v):
-    """Return the closed forms of every quantity, by the names of `ranges.Rows`."""
+    """Return the closed forms of every quantity, under the names of `ranges.Rows`."""
     rule, n = Rule(1, 0.0, BOTH), x.shape
     S, D = _rules._cosine_closed(x, y, rule=rule)
     similarity = Rule(1, 0.0, SIMILARITY)
@@ -184,7 +189,7 @@ def every_form(x, y, g, u, v):
     [("float16", True), ("bfloat16", True), ("float32", True), ("float32", False), ("float64", True)],
 )
 def test_both_ends_of_the_range(dtype, dtype_name, n, x64, optimized):
-    """Components from the smallest normal number to the largest; XLA may rearrange as it does."""
+    """Check components from the smallest normal to the largest number. XLA may rearrange the formulas."""
     rows = ranges.rows(dtype_name, n, subnormal=False)
     with jax.enable_x64(x64):
         arrays = [np.asarray(t).astype(dtype) for t in (rows.x, rows.y, rows.g, rows.u, rows.v)]
@@ -194,7 +199,10 @@ def test_both_ends_of_the_range(dtype, dtype_name, n, x64, optimized):
 
 @pytest.mark.parametrize("eps", [0.0, "subnormal"])
 def test_subnormal_components_count_as_zeros(dtype, dtype_name, eps):
-    """XLA flushes them on the CPU, but for those of float16, which are normal numbers of float32."""
+    """Check that subnormal components count as zeros, because XLA flushes them on the CPU.
+
+    Those of float16 do not: they are normal numbers of float32.
+    """
     f = FORMATS[dtype_name]
     tiny, least = 2.0 ** (1 - f.emax), 3 * f.least
     x = np.array([[least, 0], [tiny, least], [0, 0]]).astype(dtype)

@@ -1,4 +1,4 @@
-"""The contrastive losses beside their definition: values, gradients, every option, in float32 and wider."""
+"""Tests of the contrastive losses against their definition: every option, in float32 and wider."""
 
 import functools
 import re
@@ -26,7 +26,7 @@ def wide(request):
 
 
 def in_both(name, cases, narrow):
-    """Every case with x64 enabled, and some without."""
+    """Parametrize a test with every case under x64, and with some cases without x64."""
     tried = [(case, True) for case in cases] + [(case, False) for case in narrow]
     ids = [f"{case}-{'x64' if wide else 'x32'}" for case, wide in tried]
     return pytest.mark.parametrize((name, "wide"), tried, ids=ids, indirect=["wide"])
@@ -34,7 +34,7 @@ def in_both(name, cases, narrow):
 
 @pytest.fixture(scope="module", autouse=True)
 def small_tiles():
-    """Several tiles where there are more than a few rows, the last one not full."""
+    """Use small tiles: a few rows already fill several tiles, and the last one is not full."""
     largest = _tiles.LARGEST
     _tiles.LARGEST = 16
     [program.clear_cache() for program in PROGRAMS]
@@ -60,7 +60,10 @@ def vectors(kind, n, m, rng, length=16):
 
 @functools.cache
 def _compiled(name, names, symmetric):
-    """Return a loss of arrays and scalars, of these names where it has them by name, with all gradients."""
+    """Return the compiled loss with all gradients, as a function of arrays, scalars and other arguments.
+
+    The scalars have these names.
+    """
     function = getattr(C, name)
     options = {} if symmetric is None else {"symmetric": symmetric}
 
@@ -71,18 +74,21 @@ def _compiled(name, names, symmetric):
 
 
 def run(name, arrays, scalars, symmetric=None, **given):
-    """Return the loss, and the gradients in the arrays and the scalars, in a row."""
+    """Return a list of the loss, the gradients in the arrays, and the gradients in the scalars."""
     compiled = _compiled(name, tuple(scalars), symmetric)
     loss, gradients = compiled(arrays, tuple(scalars.values()), given)
     return [np.asarray(a) for a in (loss, *gradients[0], *gradients[1])]
 
 
 def within(got, want, temperature, wide, terms=1.0):
-    """The loss to 1e-6 and the rounding of a logit, gradients to 1e-5 of their norm, more where it is cold.
+    """Check the loss and its gradients against their tolerances.
 
-    The gradient in a scalar is a sum of terms of both signs, of similarities rounded to float32, and without
-    float64 it is summed in float32 too: then no sum that cancels is better than the terms' rounding. One that
-    is exactly zero is no better in float64.
+    The tolerance of the loss is 1e-6 and the rounding of a logit. The tolerance of a gradient is 1e-5 of its
+    norm, and more at low temperatures.
+
+    The gradient in a scalar is a sum of terms of both signs, whose similarities are rounded to float32.
+    Without float64 the sum is also in float32. Then a sum that cancels has the rounding errors of its terms.
+    A sum that is exactly zero has these errors in float64, too.
     """
     arrays = [i for i, a in enumerate(want) if np.ndim(a)]
     assert abs(got[0] - want[0]) <= 1e-6 * max(want[0], 1) + 2**-22 / temperature

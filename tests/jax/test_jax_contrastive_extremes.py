@@ -1,4 +1,7 @@
-"""Contrastive losses at the ends of every range: NaN means that a row which counts is not finite."""
+"""Tests of contrastive losses at the ends of every range.
+
+A result is NaN only if a row that counts is not finite.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -40,7 +43,10 @@ def test_no_temperature_gives_nan(name, wide, rng):
 
 
 def test_a_cold_batch_without_a_tie(rng):
-    """The loss is the lack of similarity over the temperature, and 0 where nothing is closer."""
+    """Check the loss at a very low temperature, where one column of each row is clearly the closest.
+
+    The loss is the missing similarity over the temperature, and 0 if the positive is the closest.
+    """
     x, y = np.eye(4, dtype=np.float32), np.roll(np.eye(4, dtype=np.float32), 1, 0)
     t = np.float32(2.0**-120)
     assert COLD["symmetric"](x, x, t) == 0

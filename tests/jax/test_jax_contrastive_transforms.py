@@ -1,4 +1,7 @@
-"""The contrastive losses under JAX's transforms, beside the dense formula; their work and their memory."""
+"""Tests of the contrastive losses under JAX's transforms against the dense formula.
+
+They also measure the work and the memory of the losses.
+"""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,7 @@
-"""On four devices of the host: sharded arrays stay sharded, losses over devices are the whole batch's."""
+"""Tests on four devices of the host.
+
+Sharded arrays stay sharded, and losses over devices are those of the whole batch.
+"""
 
 import json
 import os
@@ -17,7 +20,7 @@ def cases(script):
 
 
 def reported(script):
-    """Return what every case failed with, or nothing."""
+    """Run a script of cases and return the error message of every case, which is empty if the case passed."""
     flags = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=4"
     environment = os.environ | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
     command = [sys.executable, HERE / script]

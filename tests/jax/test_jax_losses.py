@@ -1,4 +1,4 @@
-"""The losses: reductions, weights, targets, and what others make of the same."""
+"""Tests of the losses: reductions, weights, targets, and the results of other libraries."""
 
 import jax
 import jax.numpy as jnp
@@ -31,7 +31,10 @@ def pair(rows, dtype):
 
 
 def near(loss, true, size):
-    """One rounding to the dtype, and those of nine terms in float32 or wider."""
+    """Check a loss.
+
+    The tolerance is one rounding to the dtype and the roundings of nine terms in float32 or wider.
+    """
     eps = float(jnp.finfo(loss.dtype).eps)
     wide = float(jnp.finfo(jnp.promote_types(loss.dtype, jnp.float32)).eps)
     assert abs(float(loss) - float(true)) <= 0.5 * eps * abs(float(true)) + 9 * wide * size
@@ -160,7 +163,7 @@ def test_embedding_loss(pair, rows, target, margin):
 @pytest.mark.parametrize("of", [np.array, jnp.array, list], ids=["numpy", "jax", "number"])
 @pytest.mark.parametrize("transform", ["jit", "grad", "scan", "none"])
 def test_targets_are_seen_where_they_can_be(of, transform, rng):
-    """A target that is closed over has values, whatever surrounds it."""
+    """Check that a closed-over target has values, and is therefore checked, under every transform."""
     x, y = matrices(rng)
     under = {
         "jit": lambda f: jax.jit(f)(x),
@@ -191,7 +194,7 @@ def test_embedding_loss_where_a_row_is_not_finite(rng):
 
 @pytest.mark.parametrize("ours", [C.cosine_similarity, C.cosine_distance])
 def test_equal_to_optax_at_generic_points(ours, rng):
-    """Within the rounding of a sum of 33 products in float64."""
+    """Check agreement within the rounding of a sum of 33 products in float64."""
     x, y = matrices(rng, 33)
     theirs = getattr(optax.losses, ours.__name__)
     close(ours(x, y), theirs(x, y), rtol=1e-13, atol=1e-15)
@@ -200,7 +203,7 @@ def test_equal_to_optax_at_generic_points(ours, rng):
 
 
 def test_drives_two_vectors_parallel(rng):
-    """Where 1 - S stalls near 1e-7, the distance goes on falling."""
+    """Check that the distance keeps falling below 1e-7, where 1 - S stalls."""
     x, y = rng.standard_normal((2, 8)).astype(np.float32)
 
     @jax.jit

@@ -1,4 +1,7 @@
-"""One native call per batch and no more than asked for; export, memory, threads."""
+"""Tests of the native calls, of export, memory and threads.
+
+There is one call per batch, and it computes only what is needed.
+"""
 
 import os
 import re
@@ -23,7 +26,7 @@ LOSS = jax.value_and_grad(C.cosine_distance_loss, (0, 1))
 
 
 def calls(f, *args):
-    """How often the compiled program calls each handler, and the flags of those calls."""
+    """Return how often the compiled program calls each handler, and its text with the flags of the calls."""
     text = jax.jit(f).lower(*args).compile().as_text()
     return Counter(re.findall(r'custom_call_target="cosgrad_(\w+)"', text)), text
 
@@ -72,7 +75,7 @@ def test_only_the_value_that_is_asked_for(pair):
 
 
 def test_nothing_is_copied_or_materialised():
-    """Neither a broadcast operand, nor residuals, nor a forward value that nobody wants."""
+    """Check that the program stores no broadcast operand, no residuals and no unused forward value."""
     wide, shared = jax.ShapeDtypeStruct((4096, 256), jnp.float32), jax.ShapeDtypeStruct((256,), jnp.float32)
     for f, size in ((LOSS, 2 * wide.size), (grad(C.cosine_distance_loss, 1), wide.size)):
         memory = jax.jit(f).lower(wide, wide).compile().memory_analysis()
@@ -182,7 +185,10 @@ PROGRAM = """if True:
 
 
 def test_threads_change_no_bit():
-    """Nor hang: with one processor, without a pool, with fewer threads than XLA has."""
+    """Check that neither the bits nor the end of a call depend on the number of threads.
+
+    The cases are one processor, no thread pool, and fewer threads than XLA has.
+    """
     one = min(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
     confine = f"import os; hasattr(os, 'sched_setaffinity') and os.sched_setaffinity(0, {{{one}}})\n"
     runs = [

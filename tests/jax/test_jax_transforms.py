@@ -1,4 +1,4 @@
-"""Every transform of every public function: JAX's own checks, and compositions."""
+"""Tests of every transform of every public function: JAX's own checks, and compositions."""
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +12,7 @@ from jax_cases import FUNCTIONS, check, close, matrices, plain, same
 import cosgrad.jax as C
 from cosgrad.verify import bounds, inputs, oracle
 
-TOLERANCE = 1e-5  # of central differences with JAX's step in float64
+TOLERANCE = 1e-5  # the error of central differences with JAX's step in float64
 
 
 @pytest.fixture

@@ -1,4 +1,7 @@
-"""The Keras losses and metrics on the backend of this process; `test_keras_backends.py` runs it on each."""
+"""Tests of the Keras losses and metrics on the backend of this process.
+
+`test_keras_backends.py` runs them on each backend.
+"""
 
 import logging
 from importlib import import_module
@@ -12,7 +15,7 @@ from keras.src.backend.common.masking import set_keras_mask
 import cosgrad.keras as frontend
 import cosgrad.numpy as exact
 
-# Keras's own: it makes NumPy arrays of tensors by a protocol that NumPy has extended since.
+# Keras causes this warning: it makes NumPy arrays of tensors by a protocol that NumPy has extended since.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning")
 
 LOSSES = {"distance": (frontend.CosineDistance, exact.cosine_distance, 1.0)}
@@ -41,7 +44,7 @@ def array(t: object) -> np.ndarray:
 def gradient(
     loss: keras.losses.Loss, y_true: np.ndarray, y_pred: np.ndarray, weights: np.ndarray
 ) -> np.ndarray:
-    """Return the gradient in `y_pred`, by the backend's own differentiation."""
+    """Return the gradient in `y_pred`, computed by the backend's own differentiation."""
     backend = keras.backend.backend()
     framework = import_module(backend)
     if backend == "jax":
@@ -73,10 +76,11 @@ def test_reductions_are_keras_own(reduction, weights, pair):
         frontend.CosineSimilarity(reduction=reduction),
         keras.losses.CosineSimilarity(reduction=reduction),
     )
-    # both are float32; theirs has lost a bit or two in its norms
+    # Both results are float32. Those of Keras have lost one or two bits in the norms.
     np.testing.assert_allclose(
         array(ours(*pair, weights)),
-        array(theirs(*pair, weights)).reshape(array(ours(*pair, weights)).shape),  # theirs makes (N,) (N, 1)
+        # Keras makes the shape (N, 1) of (N,).
+        array(theirs(*pair, weights)).reshape(array(ours(*pair, weights)).shape),
         rtol=1e-6,
         atol=2e-6,
     )
@@ -190,7 +194,10 @@ def test_fit_does_not_see_what_is_masked(batch):
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="TensorFlow only")
 def test_autograph_is_kept_out(pair):
-    """Rewriting these functions takes seconds, and a warning says which it could not."""
+    """Check that AutoGraph does not rewrite these functions.
+
+    The rewriting takes seconds, and a warning names the functions that AutoGraph cannot rewrite.
+    """
     import tensorflow as tf
 
     metric, records = frontend.metrics.CosineDistance(), []
@@ -267,7 +274,7 @@ NOT_REAL = {
 @pytest.mark.parametrize("function", [loss_of, metric_of])
 @pytest.mark.parametrize("kind", list(NOT_REAL))
 def test_what_is_not_real_is_refused(function, kind):
-    """A cast would drop the imaginary part without a word."""
+    """Check that only real numbers are accepted: a cast would silently drop the imaginary part."""
     bad = NOT_REAL[kind]()
     with pytest.raises(TypeError, match=r"y_true is of dtype .*must be real"):
         function(bad, ONES)

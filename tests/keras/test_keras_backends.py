@@ -1,4 +1,7 @@
-"""Keras has one backend per process, so the suite runs once for each in a process of its own."""
+"""Runs the Keras suite once for each backend, in a process of its own.
+
+A process can have only one backend of Keras.
+"""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Values and derivatives against the oracle, on inputs chosen to hurt."""
+"""Tests of values and derivatives against the oracle, on inputs that are chosen to be hard."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What the NumPy frontend takes, what it refuses and in which words."""
+"""Tests of the arguments that the NumPy frontend accepts and refuses, and of its error messages."""
 
 import ml_dtypes
 import numpy as np

@@ -1,4 +1,7 @@
-"""Every instruction set gives the same bits, so the tests of the best one cover the others."""
+"""Tests that every instruction set gives the same bits.
+
+So the tests of the best instruction set cover the others.
+"""
 
 import json
 import os
@@ -65,7 +68,10 @@ def test_strided_rows_have_the_digests_of_contiguous_rows(expected):
 
 
 def test_other_inputs_have_other_digests(expected):
-    """The digests of results that are all zero or all NaN would be the same, and would prove nothing."""
+    """Check that digests differ.
+
+    If all results were zero or NaN, the digests would be equal and prove nothing.
+    """
     others = [digest for name, digest in expected.items() if not name.endswith("strided")]
     assert len(others) > 800
     assert len(set(others)) > 0.99 * len(others)

@@ -1,4 +1,4 @@
-"""The losses: reductions, weights, targets."""
+"""Tests of the losses: reductions, weights, targets."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ import cosgrad.numpy as C
 
 LABELS = np.array([[1.0, 4, 5], [5, 5, 7]])
 PREDICTIONS = np.array([[3.0, 2, 5], [3, 2, 7]])
-# 1 - 36/sqrt(42*38) and 1 - 74/sqrt(99*62), by hand.
+# By hand these are 1 - 36/sqrt(42*38) and 1 - 74/sqrt(99*62).
 D = np.array([1 - 36 / 1596**0.5, 1 - 74 / 6138**0.5])
 
 

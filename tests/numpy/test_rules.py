@@ -1,4 +1,4 @@
-"""The rules that hold to the last bit: range, zeros, symmetry, scale, bad rows, layouts."""
+"""Tests of the rules that hold to the last bit: range, zeros, symmetry, scale, bad rows, layouts."""
 
 import numpy as np
 import pytest
@@ -118,7 +118,8 @@ def test_a_gradient_beyond_the_range_is_infinite_and_below_it_rounds():
 
 
 def test_subnormals_count_where_the_host_flushes_them():
-    pytest.importorskip("torch._C")  # the folder tests/torch passes for a module of that name
+    # The folder tests/torch can be imported as a module `torch`, but it has no `torch._C`.
+    pytest.importorskip("torch._C")
     import torch
 
     x, y = np.array([1e-40, 2e-40, 3e-41], np.float32), np.array([1.0, 2.0, 0.5])
@@ -162,17 +163,19 @@ def test_the_error_of_a_gradient_does_not_grow_with_the_length():
     )
     y[0] = float.fromhex("0x1.85e69710104e5p+0")
     gx, _ = C.cosine_similarity_grad(x, y)
-    # -8.734471197033326e-29 by exact rationals; 2^-96 of its terms is 2.5e-35.
+    # Exact rational arithmetic gives -8.734471197033326e-29. 2^-96 of the terms of the gradient is 2.5e-35.
     assert abs(gx[1] + 8.734471197033326e-29) < 2.5e-35
 
 
 def test_sums_that_round_the_same_way_seven_times():
-    # Every product in one lane: the worst that a chain of eight can do to the factor d / p.
+    # All products are in one lane. This is the worst error that a chain of eight can cause in the factor d /
+    # p.
     x, y = np.zeros((2, 80), np.float32)
     x[0], y[0] = float.fromhex("0x1.000048p+0"), float.fromhex("0x1.000016p+0")
     x[8:73:8], y[8:73:8] = float.fromhex("0x1.6a0838p-27"), float.fromhex("0x1.6a23a8p-27")
     gx, _ = C.cosine_similarity_grad(x, y)
-    # -2.6557e-19 by exact rationals, and 2^-50 of each of its two terms, which are 1.
+    # Exact rational arithmetic gives -2.6557e-19. The tolerance is 2^-50 of each of the two terms, which are
+    # 1.
     assert abs(gx[0] + 2.6557e-19) <= 2.0**-49
 
 

@@ -1,4 +1,7 @@
-"""A Dask cluster of two processes, of which one is killed midway. `test_score_dask.py` runs it by itself."""
+"""A Dask cluster of two processes, one of which is killed.
+
+`test_score_dask.py` runs it in its own process.
+"""
 
 import os
 import signal

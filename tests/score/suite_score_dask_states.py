@@ -1,4 +1,7 @@
-"""`cosgrad score --engine dask` on clusters that cannot go on. `test_score_dask.py` runs it by itself."""
+"""`cosgrad score --engine dask` on clusters that cannot continue.
+
+`test_score_dask.py` runs this in a process of its own.
+"""
 
 import asyncio
 import contextlib
@@ -34,7 +37,7 @@ KEPT = "the parts that are done are kept, run the same command to go on"
 
 
 def score(folder, scheduler, **options):
-    """Return the exit code, and the complaints."""
+    """Return the exit code and the error output."""
     said = io.StringIO()
     with contextlib.redirect_stderr(said):
         code = command.run(
@@ -64,7 +67,7 @@ def until(cluster, reached):
 
 @contextlib.contextmanager
 def worker(cluster, **options):
-    """Start a worker with these options, wait until the scheduler knows it, and stop it at the end."""
+    """Start a worker with these options, wait until the scheduler registers it, and stop it at the end."""
     spec = dict(cluster.new_spec["options"])
     cluster.new_spec["options"].update(options)
     cluster.scale(1)

@@ -1,4 +1,4 @@
-"""`cosgrad score` on every kind of file, beside the definition on whole arrays."""
+"""Tests of `cosgrad score` on every kind of file, against the results of whole arrays."""
 
 import os
 import signal
@@ -28,7 +28,7 @@ def pairs(rng):
 
 @pytest.fixture(autouse=True)
 def small_parts(monkeypatch):
-    """Parts of 100 pairs, and reads of 70 rows, so that they meet in many ways."""
+    """Use parts of 100 pairs and reads of 70 rows, so that they overlap in many ways."""
     monkeypatch.setattr(job, "PART_BYTES", 100 * 2 * 4 * LENGTH)
     monkeypatch.setattr(sources, "READ_BYTES", 70 * 4 * LENGTH)
 
@@ -168,7 +168,7 @@ def test_strict_makes_bad_rows_an_error(pairs, tmp_path, capsys):
     assert score(left, right, out, strict=True) == 1
     assert "right, not finite" in capsys.readouterr().err
     assert not out.exists()
-    assert score(left, right, out) == 0  # goes on without
+    assert score(left, right, out) == 0  # without strict=True the job continues
 
 
 def test_an_interrupted_run_goes_on(pairs, tmp_path, capsys, monkeypatch):
@@ -252,7 +252,8 @@ def test_a_job_goes_on_from_another_folder(pairs, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert score("x.npy", "y.npy", Path("out.npy")) == 0
     monkeypatch.undo()
-    monkeypatch.setattr(job.Worker, "compute", None)  # nothing is left to compute
+    # All parts are done, so this method must not be called.
+    monkeypatch.setattr(job.Worker, "compute", None)
     monkeypatch.setattr(job, "PART_BYTES", 100 * 2 * 4 * LENGTH)
     monkeypatch.chdir(tmp_path / "below")
     assert score("../below/../x.npy", "../y.npy", Path("../out.npy")) == 0

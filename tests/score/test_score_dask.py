@@ -1,4 +1,4 @@
-"""Scoring on a Dask cluster."""
+"""Tests of scoring on a Dask cluster."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from cosgrad.score.rows import SourceError
 
 
 def run(suite, folder):
-    """Run a suite that starts processes by itself, and return its last line."""
+    """Run a suite that starts processes by itself, and return the last line of its output."""
     pytest.importorskip("distributed")
     path = Path(__file__).with_name(suite)
     ended = subprocess.run(
@@ -82,7 +82,10 @@ def test_a_worker_names_the_files_that_it_does_not_see(work, tmp_path):
 
 
 def test_a_worker_goes_on_after_an_error(work, monkeypatch):
-    """The reader of a failed part may be in the middle of a chunk: the next part has a new one."""
+    """Check that a worker continues after an error.
+
+    The reader of a failed part may be in the middle of a chunk, so the next part gets a new reader.
+    """
     pytest.importorskip("distributed")
 
     def failing(self, part):
@@ -117,7 +120,10 @@ if __name__ == "__main__":
     ("local", signal.SIGTERM, 143),
 ])  # fmt: skip
 def test_a_signal_to_all_processes_ends_in_one_sentence(engine, number, code, tmp_path):
-    """As many parts as are never done in the time."""
+    """Check that a signal to all processes ends the job with one sentence.
+
+    The job has so many parts that it cannot be done before the signal.
+    """
     if engine == "dask":
         pytest.importorskip("distributed")
     np.save(tmp_path / "x.npy", np.ones((100_000, 1)))

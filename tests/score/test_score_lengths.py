@@ -1,4 +1,4 @@
-"""The length of the vectors: a certain length decides, else the length of most pairs."""
+"""Tests of the length of vectors: a length that a file fixes decides, otherwise the length of most pairs."""
 
 from itertools import permutations
 from pathlib import Path
@@ -13,7 +13,7 @@ from cosgrad.score.rows import SourceError
 
 
 def write(path, rows, *, batch=1, kind=None):
-    """Write rows as a column of lists, in batches of so many rows."""
+    """Write rows as a column of lists, in batches of this number of rows, and return the path."""
     table = pa.table({"v": pa.array(rows, kind or pa.list_(pa.float32()))})
     if Path(path).suffix == ".parquet":
         pq.write_table(table, path, row_group_size=batch)
@@ -25,7 +25,7 @@ def write(path, rows, *, batch=1, kind=None):
 
 
 def ones(*sizes):
-    """Return a row of ones of each length; None is a null row."""
+    """Return a row of ones of each length. None gives a null row."""
     return [None if n is None else [1.0] * n for n in sizes]
 
 
@@ -62,15 +62,15 @@ def test_a_certain_length_decides_against_the_majority(tmp_path, capsys):
     ("left", "right", "want"),
     [
         ((3, 3, 4, 4, 4), (3, 3, 4, 4, 4), 4),
-        ((3, 3, 4, 4), (3, 3, 4, 4), 4),  # as many: the greater one
+        ((3, 3, 4, 4), (3, 3, 4, 4), 4),  # a tie: the greater length
         ((4, 4, 3, 3), (4, 4, 3, 3), 4),
         ((0, 0, 0, 0, 2), (0, 0, 0, 0, 2), 2),  # empty rows do not count
-        ((3, 3, 3, 3, 8), (8, 8, 8, 8, 8), 8),  # the only length that a pair has
-        ((0, 0, None), (0, None, 0), 0),  # all are empty
+        ((3, 3, 3, 3, 8), (8, 8, 8, 8, 8), 8),  # the only length that any pair has
+        ((0, 0, None), (0, None, 0), 0),  # all rows are empty
         ((None, None), (None, None), 0),
-        ((5, None), (None, 5), 5),  # no pair, one length
+        ((5, None), (None, 5), 5),  # no pair of vectors, one length
         ((None, 6, 0), (None, None, None), 6),
-        ((3, 3, 5), (5, 5, 3), None),  # no pair, two lengths
+        ((3, 3, 5), (5, 5, 3), None),  # no pair of vectors, two lengths
         ((3,) * 3000, (8,) * 3000, None),
         ((3,) * 1400 + (8,) * 1600, (3,) * 1400 + (8,) * 1600, 8),
         ((), (), 0),

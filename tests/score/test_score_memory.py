@@ -1,4 +1,4 @@
-"""The resident memory of scoring, and errors of the operating system."""
+"""Tests of the resident memory of scoring, and of errors of the operating system."""
 
 import contextlib
 import errno
@@ -18,7 +18,7 @@ ROWS, LENGTH = 40_000, 256  # 41 MB
 
 
 def resident():
-    """Return the bytes of mapped files that count as memory of this process."""
+    """Return the bytes of mapped files that are in the resident memory of this process."""
     status = Path("/proc/self/status")
     if not status.exists():
         pytest.skip("needs /proc")
@@ -78,7 +78,7 @@ def score(tmp_path, rng, monkeypatch, capsys):
 
 
 def failing(function, number, name):
-    """Return the function, which fails with this error for paths that end with the name."""
+    """Return the function with this error for all paths that end with the name."""
 
     def called(path, *arguments, **options):
         if str(path).endswith(name):
@@ -144,10 +144,10 @@ def test_options_of_a_cluster_without_one_are_refused(score):
 
 
 def lost():
-    """Get a signal, and lose its exception, as Python does in some callbacks."""
+    """Raise a signal in this process and lose its exception, as Python does in some callbacks."""
     with contextlib.suppress(signals.Terminated):
         os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(60)  # the signal ends it
+        time.sleep(60)  # the signal interrupts this
 
 
 def test_a_signal_that_python_loses_is_raised_later():

@@ -1,4 +1,4 @@
-"""Places that are not files, columns that are not vectors, zero vectors, and folders that are left behind."""
+"""Tests of paths and columns of a wrong kind, zero vectors, and folders left behind by jobs."""
 
 import datetime
 import decimal
@@ -22,7 +22,7 @@ X = np.random.default_rng(20261121).standard_normal((N, 4)).astype(np.float32)
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
-    """Work in a new folder that has x.npy and y.npy, in parts of 10 pairs."""
+    """Work in a new folder that contains x.npy and y.npy, with parts of 10 pairs."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(job, "PART_BYTES", 10 * 2 * 4 * 4)
     np.save("x.npy", X)
@@ -231,12 +231,15 @@ def test_a_job_that_fails_before_its_first_part_leaves_nothing(error, code, monk
         else:
             assert score() == code
     assert sorted(p.name for p in Path().iterdir()) == ["x.npy", "y.npy"]
-    np.save("x.npy", X + 1)  # mended: another size, time or length is another job
+    np.save("x.npy", X + 1)  # the corrected file; another size, time or length makes another job
     assert score() == 0
 
 
 def test_parts_of_nothing_do_not_block_the_mended_file(monkeypatch):
-    """A killed process leaves its description and its lock, and not one part."""
+    """Check that a folder without parts does not block the job of the corrected file.
+
+    A killed process leaves its description and its lock, and no part.
+    """
     Path("out.npy.parts").mkdir()
     Path("out.npy.parts/job.json").write_text('{"left": "another"}')
     Path("out.npy.parts/lock").touch()
@@ -296,7 +299,7 @@ print(pa.default_memory_pool().max_memory())
 
 
 def test_no_other_column_is_decoded():
-    """The peak of pyarrow's memory is far below the size of one of the other columns."""
+    """Check that pyarrow's peak memory is far below the size of one of the other columns."""
     n, big = 2000, 5000
     v = np.random.default_rng(20261121).standard_normal((n, 4)).astype(np.float32)
     table = pa.table({"before": ["x" * big] * n, "v": list(v), "behind": ["x" * big] * n})

@@ -1,4 +1,4 @@
-"""Files that are longer or shorter than their header says, and .npy files of every kind."""
+"""Tests of files that are longer or shorter than their header states, and of .npy files of every kind."""
 
 import io
 import struct
@@ -39,7 +39,7 @@ FILE, STREAM, PARQUET, NPY = arrow(), arrow(pa.ipc.new_stream), parquet(), npy(X
 
 
 def size_of_header(message):
-    """Return the bytes of an Arrow message before its body."""
+    """Return the number of bytes of an Arrow message before its body."""
     return 8 + struct.unpack_from("<I", message, 4)[0]
 
 
@@ -92,13 +92,13 @@ def test_a_file_of_another_size_than_its_header_says(name, content, messages, tm
 
 
 def without_mark(content):
-    """Return an Arrow file without the end mark before its footer, as some writers leave it."""
+    """Return an Arrow file without the end mark before its footer, which some writers omit."""
     footer = struct.unpack("<I", content[-10:-6])[0] + 10
     return content[: -footer - 8] + content[-footer:]
 
 
 def legacy():
-    """Return a stream of the format before Arrow 0.15."""
+    """Return a stream in the format that was used before Arrow 0.15."""
     return arrow(pa.ipc.new_stream, use_legacy_format=True)
 
 

@@ -1,4 +1,7 @@
-"""Fixtures: TensorFlow's dtypes, and how a function is called. Without TensorFlow nothing here runs."""
+"""Fixtures: TensorFlow's dtypes, and two ways to call a function.
+
+Without TensorFlow no test of this folder is collected.
+"""
 
 import importlib.util
 import os
@@ -19,7 +22,7 @@ else:
 
     @pytest.fixture(params=["eager", "graph"])
     def call(request: pytest.FixtureRequest):
-        """Call a function, or a `tf.function` made of it."""
+        """Return a function that calls a function directly, or as a `tf.function`."""
         if request.param == "eager":
             return lambda function, *args: function(*args)
         return lambda function, *args: tf.function(function, autograph=False)(*args)

@@ -1,4 +1,4 @@
-"""What the TensorFlow frontend takes, what it refuses and in which words."""
+"""Tests of the arguments that the TensorFlow frontend accepts and refuses, and of its error messages."""
 
 import sys
 
@@ -136,7 +136,10 @@ def test_what_is_known_while_tracing_is_said_while_tracing():
 
 
 def test_without_tensor_equality(rng, monkeypatch):
-    """Under `disable_v2_behavior` == compares identities: wrong numbers without a word."""
+    """Check that disabled tensor equality is an error.
+
+    After `disable_v2_behavior`, == compares identities, which would give wrong numbers without an error.
+    """
     x, y = matrices(rng)
     tf.compat.v1.disable_tensor_equality()
     try:
@@ -183,7 +186,10 @@ NOT_REAL = {
 
 @pytest.mark.parametrize("kind", list(NOT_REAL))
 def test_what_is_not_real_is_refused(kind):
-    """Wherever TensorFlow would cast it, and drop an imaginary part: in every argument of every loss."""
+    """Check that every argument of every loss refuses numbers that are not real.
+
+    TensorFlow would cast them, and the cast would drop an imaginary part.
+    """
     bad, x = NOT_REAL[kind], tf.constant([[1.0, 2.0]])
     calls = {
         "labels": lambda: C.compat.cosine_distance(bad, x, 1),
@@ -202,7 +208,11 @@ def test_what_is_not_real_is_refused(kind):
 @pytest.mark.parametrize("dtype", [tf.float16, tf.bfloat16])
 @pytest.mark.parametrize("numbers", [[[70000, 1]], [[70000.0, 1.0]]])
 def test_numbers_beside_half_types_lose_nothing(dtype, numbers):
-    """float16 has no 70000: both are computed in float32, and the result has the tensor's dtype."""
+    """Check that numbers beside half types lose no digits.
+
+    float16 cannot represent 70000. So both operands are computed in float32, and the result has the tensor's
+    dtype.
+    """
     y = tf.constant([[1.0, 2.0]], dtype)
     expected = N.cosine_similarity(np.array([[70000.0, 1.0]]), np.array([[1.0, 2.0]]))
     for x in (y, tf.Variable(y)):

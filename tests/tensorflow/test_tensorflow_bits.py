@@ -1,4 +1,4 @@
-"""The same bits as NumPy's frontend: values and gradients, eagerly and in a graph."""
+"""Tests that values and gradients have the bits of the NumPy frontend, eagerly and in a graph."""
 
 import numpy as np
 import pytest
@@ -82,7 +82,7 @@ def test_every_dtype_in_a_graph(tf_dtype, rng):
 
 
 def test_hard_rows(tf_dtype, dtype_name, seed, call):
-    """Subnormals too: in a `tf.function` TensorFlow's own operations flush them."""
+    """Check hard rows, with subnormal numbers, which TensorFlow's own operations flush in a `tf.function`."""
     batch, _ = inputs.together(inputs.hard(seed, 17, dtype_name))
     x, y, g = (tensor(a, tf_dtype) for a in (batch.x, batch.y, batch.g))
     S, D, (gx, gy) = call(
@@ -162,7 +162,7 @@ def test_what_is_not_needed_is_not_computed(rng):
 
 
 def test_a_broadcast_operand_is_not_materialised(rng):
-    """Its gradient is summed in the core, in the order of the core, and not by TensorFlow."""
+    """Check that the core, not TensorFlow, sums the gradient of this operand, in the order of the core."""
     x, y = (
         tensor(rng.standard_normal((1, 33)), tf.float16),
         tensor(rng.standard_normal((500, 33)), tf.float16),

@@ -1,4 +1,7 @@
-"""Functions that hold TensorFlow's own operations alone: saved, loaded without cosgrad, converted."""
+"""Tests of functions that contain only TensorFlow's own operations.
+
+They are saved, loaded without cosgrad, and converted.
+"""
 
 import subprocess
 import sys
@@ -14,7 +17,7 @@ import cosgrad.tensorflow as C
 
 
 class Ranker(tf.Module):
-    """What is saved: rows of any number, tensors of any rank, and a gradient inside of the function."""
+    """The saved functions: rows of any number, tensors of any rank, and a gradient inside a function."""
 
     @tf.function(input_signature=[tf.TensorSpec((None, 5)), tf.TensorSpec((None, 5))], autograph=False)
     def distance(self, x, y):
@@ -64,7 +67,10 @@ assert "cosgrad" not in sys.modules
 
 
 def test_closed_forms_are_loaded_without_cosgrad(rng, tmp_path):
-    """A SavedModel of TensorFlow's own operations, with gradients, runs in a process without cosgrad."""
+    """Check that a SavedModel of TensorFlow's own operations runs without cosgrad.
+
+    The process has not imported cosgrad. The model contains gradients.
+    """
     x, y = rng.standard_normal((2, 3, 5)).astype(np.float32)
     with C.closed_forms():
         tf.saved_model.save(Ranker(), tmp_path / "model")
@@ -92,7 +98,11 @@ def names_of(graph):
 
 
 def test_closed_forms_hold_no_operation_of_ours(rng):
-    """Nor do gradients that are traced later, outside; after the context the kernel is back."""
+    """Check that closed forms contain no operation of cosgrad.
+
+    The same holds for their gradients, even if these are traced later, outside the context. After the context
+    the kernel is used again.
+    """
     x, y = matrices(rng, tf.float32)
     ours = lambda names: any("Cosgrad" in name for name in names)  # noqa: E731
     with C.closed_forms():
@@ -112,7 +122,8 @@ def test_closed_forms_hold_no_operation_of_ours(rng):
     same(C.cosine_distance(x, y), expected)
 
 
-# Gradients of any number of rows need BroadcastGradientArgs, which TensorFlow Lite does not have itself.
+# The gradient of an unknown number of rows needs BroadcastGradientArgs, which TensorFlow Lite itself does not
+# have.
 LITE = {
     "cosine_distance": (C.cosine_distance, N.cosine_distance, None),
     "normalize": (lambda x, y: C.normalize(x) + 0 * y, lambda x, y: N.normalize(x), None),
@@ -128,7 +139,7 @@ LITE = {
 
 @pytest.mark.parametrize("name", list(LITE))
 def test_closed_forms_go_to_tensorflow_lite(name, rng):
-    """Without float64 they need nothing but the operations of TensorFlow Lite itself."""
+    """Check that closed forms without float64 need only the operations of TensorFlow Lite itself."""
     function, truth, count = LITE[name]
     pair = rng.standard_normal((2, 4, 5)).astype(np.float32)
     rows = tf.TensorSpec((count, 5))

@@ -1,4 +1,4 @@
-"""Derivatives of every order and mode against the oracle, and TensorFlow's own check."""
+"""Tests of derivatives of every order and mode against the oracle, and TensorFlow's own check."""
 
 from itertools import chain
 
@@ -69,7 +69,7 @@ def test_gradient_of_unit_vectors(batch, rows):
     check(batch, got, true, scale, bounds.gradient(batch.dtype, batch.n))
 
 
-@pytest.mark.parametrize("batch", [17], indirect=True)  # TensorFlow traces for every shape
+@pytest.mark.parametrize("batch", [17], indirect=True)  # TensorFlow traces again for every shape
 def test_total_derivative(batch, rows):
     x, y, u, v, _ = rows
     true, scale = batch.totals
@@ -117,7 +117,7 @@ def test_forward_over_forward(pair, directions):
 
 @pytest.mark.parametrize("wrapped", [False, True], ids=["eager", "graph"])
 def test_modes_are_adjoint(function, pair, directions, wrapped, rng):
-    """<J u, w> = <u, J^T w>."""
+    """Check that forward mode and reverse mode are adjoint: <J u, w> = <u, J^T w>."""
     w = tf.constant(rng.standard_normal(4))
     f = graph(function) if wrapped else function
     forward = inner([tangent(f, pair, directions)], [w])
@@ -126,7 +126,10 @@ def test_modes_are_adjoint(function, pair, directions, wrapped, rng):
 
 
 def test_third_order(directions):
-    """The derivative of the Hessian product along a direction, by finite differences of the oracle's."""
+    """Compare the derivative of the Hessian-vector product along a direction with finite differences.
+
+    The differences are those of the oracle's product.
+    """
     x, y = (tf.constant([[a, b, 1.0]], tf.float64) for a, b in ((0.5, 2.0), (-1.0, 0.25)))
     u, v = (t[:1, :3] for t in directions)
 
@@ -142,7 +145,7 @@ def test_third_order(directions):
 
 @pytest.mark.parametrize("shape", [(3, 1, 5), (5,), (4, 1)], ids=str)
 def test_second_order_of_broadcast_operands(shape, pair, directions, rng):
-    """The Hessian product of a broadcast operand is that of its copies, summed."""
+    """Check that the Hessian-vector product of a broadcast operand is the sum of those of its copies."""
     x, u = (tensor(rng.standard_normal(shape), tf.float64) for _ in range(2))
     y, v = pair[1], directions[1]
     full = np.broadcast_shapes(shape, y.shape)
@@ -258,7 +261,7 @@ def test_tensorflows_own_check(name, pair):
 
 
 def test_graph_gradients(pair, directions):
-    """`tf.gradients` and `tf.hessians` see the graph and no tape."""
+    """Check `tf.gradients` and `tf.hessians`, which use the graph and no tape."""
 
     @graph
     def both(x, y):

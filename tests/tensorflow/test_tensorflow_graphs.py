@@ -1,4 +1,4 @@
-"""Shapes that are not known while tracing, XLA, saved models, threads."""
+"""Tests of shapes that are unknown while tracing, of XLA, saved models and threads."""
 
 import os
 import re
@@ -73,7 +73,7 @@ def test_known_lengths_are_told():
 
 
 def test_the_operations_know_ranks_without_python(rng):
-    """What a graph is imported from says nothing about shapes."""
+    """Check the shapes that the operations infer: an imported graph contains no shapes of results."""
     operation = C._native.OPERATIONS.cosgrad_similarity
     shapes = []
 
@@ -136,7 +136,7 @@ def test_weights_of_unknown_shape_do_not_enlarge():
 
 
 def every_form(x, y, g, u, v):
-    """Return derivatives in closed form, by the names of `ranges.Rows`."""
+    """Return derivatives in closed form, under the names of `ranges.Rows`."""
     with tf.GradientTape() as tape:
         tape.watch(x)
         S = C.cosine_similarity(x, y)
@@ -155,7 +155,7 @@ def range_of(dtype_name, n):
 
 
 def test_both_ends_of_the_range_compiled(dtype_name):
-    """Components from the smallest normal number to the largest; XLA may rearrange as it does."""
+    """Check components from the smallest normal to the largest number. XLA may rearrange the formulas."""
 
     @tf.function(jit_compile=True, autograph=False)
     def function(pairs):
@@ -167,7 +167,7 @@ def test_both_ends_of_the_range_compiled(dtype_name):
         rows.check(dtype_name, False, **{k: t.numpy() for k, t in got.items()})
 
 
-@pytest.mark.parametrize("dtype_name", ["bfloat16", "float64"])  # the two dtypes to compute in
+@pytest.mark.parametrize("dtype_name", ["bfloat16", "float64"])  # computed in float32, in float64
 def test_derivatives_at_both_ends_of_the_range_compiled(dtype_name):
     rows, arrays = range_of(dtype_name, 64)
     got = tf.function(every_form, jit_compile=True, autograph=False)(*arrays)
@@ -175,7 +175,10 @@ def test_derivatives_at_both_ends_of_the_range_compiled(dtype_name):
 
 
 def test_subnormal_components_count_as_zeros_when_compiled(tf_dtype, dtype_name):
-    """XLA flushes them on the CPU, but for those of float16; the kernel does not."""
+    """Check that subnormal components count as zeros, except those of float16.
+
+    XLA flushes them on the CPU. The kernel does not.
+    """
     f = FORMATS[dtype_name]
     tiny, least = 2.0 ** (1 - f.emax), 3 * f.least
     x, y = tensor([[least, 0], [tiny, least]], tf_dtype), tensor([[1, 2], [1, 2]], tf_dtype)
@@ -200,8 +203,12 @@ def hard(dtype_name, seed):
 
 
 def test_compiled(hard, tf_dtype):
-    """S within 8 ulp and 2^-20, D within 2^-22 over the angle and its rounding, derivatives as textbooks'."""
-    orders = (1, 2) if tf_dtype == tf.float32 else (1,)  # to compile the second takes seconds
+    """Check the error bounds of compiled functions.
+
+    S is within 8 ulp and 2^-20. The relative error of D is at most 2^-22 over the angle, plus its rounding.
+    Derivatives are as accurate as the textbook formula.
+    """
+    orders = (1, 2) if tf_dtype == tf.float32 else (1,)  # compiling the second order takes seconds
 
     @tf.function(jit_compile=True, autograph=False)
     def function(x, y, g, u, v):
@@ -310,7 +317,7 @@ np.savez(sys.argv[1] + "/results.npz", missing=missing, **results)
 
 @pytest.fixture(scope="module")
 def child(tmp_path_factory):
-    """Results of a new process, of one thread, with a model saved by this one."""
+    """Return the results of a new process with one thread. It loads a model that this process saved."""
     path = tmp_path_factory.mktemp("model")
     rng = np.random.default_rng(20261121)
     names = {"x": (4, 5), "y": (4, 5), "a": MANY, "b": MANY}
@@ -343,13 +350,13 @@ def test_a_saved_model_wants_the_operations_to_be_loaded(child):
 
 
 def test_the_number_of_threads_changes_nothing(child):
-    """Neither that of the core nor, in the sum of a loss, TensorFlow's."""
+    """Check that neither the core's threads nor TensorFlow's, which sum a loss, change a bit."""
     arrays, got = child
     same(C.cosine_distance_loss(arrays["a"], arrays["b"]), got["mean"])
 
 
 def test_distributed_values_of_one_process(rng):
-    """Inside of a strategy's replica too."""
+    """Check that the functions also work in a replica of a strategy."""
     x, y = matrices(rng, tf.float32)
     strategy = tf.distribute.OneDeviceStrategy("/cpu:0")
     same(strategy.run(tf.function(C.cosine_similarity), (x, y)), N.cosine_similarity(x.numpy(), y.numpy()))

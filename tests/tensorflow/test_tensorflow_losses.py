@@ -1,4 +1,4 @@
-"""Losses: values against the oracle, reductions, weights, exclusion; and TensorFlow 1's."""
+"""Tests of the losses: values against the oracle, reductions, weights, exclusion, and TensorFlow 1's loss."""
 
 import numpy as np
 import pytest
@@ -30,7 +30,11 @@ def pair(rows, tf_dtype):
 
 
 def near(got, true, of):
-    """The distances are rounded once each, the result once more; four roundings leave room for their mean."""
+    """Check a loss.
+
+    Each distance is rounded once, and the result once more. The tolerance is four roundings, which includes
+    the mean.
+    """
     eps = (
         float(np.finfo(np.float64).eps)
         if got.dtype == tf.float64

@@ -17,5 +17,5 @@ def function(request: pytest.FixtureRequest):
 
 @pytest.fixture(autouse=True)
 def _seeded(seed: int) -> None:
-    """Seed PyTorch's generator: weights, and tensors without a generator of their own."""
+    """Seed PyTorch's generator, which creates weights, and tensors without a generator of their own."""
     torch.manual_seed(seed)

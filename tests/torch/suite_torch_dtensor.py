@@ -1,4 +1,6 @@
-"""The functions on DTensors: `test_torch_dtensor.py` starts this once per rank, on gloo and loopback.
+"""Tests of the functions on DTensors.
+
+`test_torch_dtensor.py` starts this once per rank, on gloo and loopback:
 
     python suite_torch_dtensor.py RANK RANKS RENDEZVOUS SEED
 
@@ -27,7 +29,7 @@ N, WIDTH = 10, 6  # 10 rows on 4 ranks: 3, 3, 3, 1
 
 @dataclass
 class Layout:
-    """Two operands, the expected placements of S, and those of the gradients in x and y."""
+    """Two operands and their placements, and the expected placements of S and of the gradients in x and y."""
 
     x: tuple[int, ...]
     y: tuple[int, ...]
@@ -60,7 +62,7 @@ GRID = [
 
 
 class Batch:
-    """Tensors of a seed, and the same as DTensors on a mesh."""
+    """Random tensors of a seed, and the same as DTensors on a mesh."""
 
     def __init__(self, mesh, seed):
         self.mesh, self.generator = mesh, torch.Generator().manual_seed(seed)
@@ -84,7 +86,7 @@ def same(got, want, exact=True):
 
 
 def rows(batch, layout, dtype, function):
-    """Rows have the bits of one process, sums over ranks are close."""
+    """Check that rows have the bits of one process and that sums over ranks are close."""
     x, y = (batch.randn(*shape, dtype=dtype).requires_grad_() for shape in (layout.x, layout.y))
     a, b = batch.share(x, layout.on_x), batch.share(y, layout.on_y)
     out, want = function(a, b, layout.dim), function(x, y, layout.dim)
@@ -156,7 +158,7 @@ def losses(batch, placements):
 
 
 def many_rows(batch):
-    """More losses than one thread sums at once stay where they are."""
+    """Check a mean of more losses than one thread sums at once: it stays a partial sum of each rank."""
     x, y = batch.randn(2, 20_000, 3).unbind()
     out = C.cosine_distance_loss(batch.share(x, [S0]), batch.share(y, [S0]))
     assert list(out.placements) == [P]
@@ -164,7 +166,7 @@ def many_rows(batch):
 
 
 def numbers(batch):
-    """A temperature that is a plain tensor has a plain gradient, whole on every rank."""
+    """Check that a temperature in a plain tensor has a plain gradient, which is complete on every rank."""
     x, y = batch.randn(2, N, WIDTH).unbind()
     grads = []
     for a, b in ((x, y), (batch.share(x, [S0]), batch.share(y, [S0]))):
@@ -195,7 +197,7 @@ def second(batch):
 
 
 def partial(batch, ranks):
-    """An operand that is a sum over the ranks is summed first."""
+    """Check that an operand that is a partial sum over the ranks is summed first."""
     x, y = batch.randn(2, N, WIDTH).unbind()
     a = DTensor.from_local(x, batch.mesh, [P])
     same(C.cosine_similarity(a, batch.share(y, [S0])), C.cosine_similarity(ranks * x, y), exact=False)
@@ -245,7 +247,7 @@ def two_meshes(batch, ranks):
 
 
 def part_of_the_ranks(seed, rank):
-    """Ranks outside the mesh take part with nothing."""
+    """Check a mesh of two ranks. The other ranks make the same calls, but they have no rows."""
     batch = Batch(DeviceMesh("cpu", [0, 1]), seed)
     x, y = (t.requires_grad_() for t in batch.randn(2, N, WIDTH).unbind())
     a, b = batch.share(x, [S0]), batch.share(y, [S0])

@@ -1,6 +1,8 @@
-"""Forked children have none of the parent's threads: calls there must neither hang nor differ.
+"""Tests of forked children, which have none of the parent's threads.
 
-`test_torch_processes.py` runs this where no other framework has started threads of its own.
+Their calls must not hang, and the results must not differ.
+
+`test_torch_processes.py` runs this in a process where no other framework has started threads of its own.
 """
 
 import os
@@ -12,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 
 import cosgrad.torch as C
 
-SHAPE = (4096, 64)  # enough to be shared among threads
+SHAPE = (4096, 64)  # enough rows to be shared among threads
 
 
 def pair(seed):
@@ -21,7 +23,11 @@ def pair(seed):
 
 
 def bits(x, y):
-    """Everything but what PyTorch itself would share among threads, which hangs in a forked child."""
+    """Return the bytes of values and gradients.
+
+    No operation is included that PyTorch itself shares among threads, because it would hang in a forked
+    child.
+    """
     S = C.cosine_similarity(x, y)
     loss = C.cosine_distance_loss(x, y)
     gradients = [torch.autograd.grad(S, x, torch.ones(SHAPE[0]))[0], torch.autograd.grad(loss, x)[0]]

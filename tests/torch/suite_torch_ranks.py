@@ -1,8 +1,10 @@
-"""The losses over a group: `test_torch_ranks.py` starts this once per rank, on gloo and loopback.
+"""Tests of the losses over a group.
+
+`test_torch_ranks.py` starts this once per rank, on gloo and loopback:
 
     python suite_torch_ranks.py CASE RANK RANKS RENDEZVOUS SEED
 
-Every rank computes the whole batch by itself, too: that is what its part of the shared one is held to.
+Every rank also computes the whole batch by itself. Its part of the shared batch is compared with the result.
 """
 
 import datetime
@@ -18,7 +20,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 import cosgrad.torch as C
 
-CUTS = {2: [0, 5, 16], 3: [0, 4, 9, 16], 4: [0, 1, 7, 10, 16]}  # uneven: where each rank's rows begin
+CUTS = {2: [0, 5, 16], 3: [0, 4, 9, 16], 4: [0, 1, 7, 10, 16]}  # where each rank's rows begin: uneven parts
 
 
 class Rank:
@@ -41,7 +43,7 @@ def close(got, want, within=1e-6):
 
 
 def compare(rank, f, tensors, scalar, own):
-    """The loss over the group, and its gradients by both conventions, beside those of one process."""
+    """Compare the loss over the group and its gradients, by both conventions, with those of one process."""
     leaves = [t.clone().requires_grad_() for t in (*tensors, scalar)]
     loss = f(*leaves, group=None)
     *want, want_scalar = torch.autograd.grad(loss, leaves)
@@ -93,7 +95,7 @@ def losses(rank):
     for f in (plain, rows, cold, labelled, ignoring, sigmoid):
         compare(rank, f, (x, y), t, own)
     compare(rank, supervised, (x,), t, own)
-    # Both views of a rank's rows: in one process the whole first view comes first.
+    # These are both views of a rank's rows. In one process the whole first view comes first.
     order = torch.cat([torch.arange(n)[own], n + torch.arange(n)[own]])
 
     def views(z, t, group=None, **options):
@@ -103,7 +105,10 @@ def losses(rank):
 
 
 def training(rank):
-    """Twenty steps of two towers and a temperature under DDP, beside one process with the whole batch."""
+    """Compare training under DDP with training in one process on the whole batch.
+
+    The model has two towers and a temperature. It is trained for twenty steps.
+    """
     n = rank.cuts[-1]
 
     class Towers(torch.nn.Module):
@@ -133,7 +138,10 @@ def training(rank):
 
 
 def refused(rank):
-    """One rank's mistake is an error on all of them, at once, and the group still works after it."""
+    """Check that one rank's mistake raises an error on all ranks at once.
+
+    The group still works after it.
+    """
     x = torch.ones(4, 3)
     wrong = {
         "arguments": lambda: C.contrastive_loss(x, x if rank.rank else x[:3], group=dist.group.WORLD),
@@ -163,7 +171,7 @@ def stopped(rank):
 
 
 def vanish(rank, how):
-    """The last rank goes amid a loss; the others must say so within the timeout."""
+    """Stop the last rank during a loss, and check that the others raise an error within the timeout."""
     x, y = rank.randn(2000, 64).requires_grad_(), rank.randn(2000, 64)
     C.contrastive_loss(x, y, group=dist.group.WORLD)
     if rank.rank == rank.ranks - 1:
@@ -173,7 +181,7 @@ def vanish(rank, how):
             C.contrastive_loss(x, y, group=dist.group.WORLD)
     except RuntimeError:
         print("raised", flush=True)
-        os._exit(0)  # no farewell to a group that is gone
+        os._exit(0)  # the group cannot be destroyed, because its last rank is gone
 
 
 def right(rank):

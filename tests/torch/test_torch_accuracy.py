@@ -1,4 +1,7 @@
-"""Values and derivatives on inputs chosen to hurt: the bits of NumPy, or else the oracle."""
+"""Tests of values and derivatives on hard inputs.
+
+They have the bits of NumPy or are compared with the oracle.
+"""
 
 import functools
 from itertools import chain
@@ -32,12 +35,12 @@ def ordinary(request, dtype_name, seed):
 
 @pytest.fixture(params=(1, 2, 3, 15, 16, 17, 100, 768))
 def hard(request, dtype_name, seed):
-    """Every family of one length, as one batch."""
+    """Return every family of one length, as one batch."""
     return inputs.together(inputs.hard(seed, request.param, dtype_name))[0]
 
 
 def same(got, expected):
-    """Compare all bits, but for which NaN it is."""
+    """Check that all bits are equal. Any NaN equals any other."""
     wide = got.detach().double().numpy()
     np.testing.assert_array_equal(wide, np.asarray(expected, np.float64))
     np.testing.assert_array_equal(
@@ -46,7 +49,10 @@ def same(got, expected):
 
 
 def test_values_and_derivatives_have_the_bits_of_numpy(hard, torch_dtype, dtype):
-    """NumPy's are compared with the oracle, on the same batches, in tests/numpy/test_accuracy.py."""
+    """Compare with NumPy.
+
+    tests/numpy/test_accuracy.py compares NumPy's results with the oracle, on the same batches.
+    """
     arrays = [getattr(hard, k).astype(dtype) for k in "xyguv"]
     x, y, g, u, v = (tensor(getattr(hard, k), torch_dtype) for k in "xyguv")
     pair = x.clone().requires_grad_(), y.clone().requires_grad_()

@@ -1,4 +1,4 @@
-"""Every error, once, with its classes and words."""
+"""Tests of every error, once, with its classes and its message."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Under autocast the functions return the dtypes that PyTorch's own return."""
+"""Tests that the functions return the dtypes of PyTorch's own functions under autocast."""
 
 import copy
 
@@ -114,7 +114,10 @@ ROWS = {
 
 @pytest.fixture
 def autocast():
-    """Enable autocast for a type of device that this machine may lack, for fake tensors."""
+    """Return a function that enables autocast for a type of device.
+
+    The machine may lack this device, because the tensors are fake.
+    """
     devices = []
 
     def enable(device, dtype):

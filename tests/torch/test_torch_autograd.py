@@ -1,4 +1,4 @@
-"""Every mode of differentiation of every public function: PyTorch's own checks, and compositions."""
+"""Tests of every mode of differentiation of every public function: PyTorch's own checks, and compositions."""
 
 import pytest
 import torch
@@ -18,7 +18,7 @@ def pair(seed):
 
 
 def plain(x, y):
-    """The definition in PyTorch's operations, for vectors."""
+    """Return the similarity of two vectors by its definition, in PyTorch's operations."""
     return (x * y).sum(-1) / ((x * x).sum(-1) * (y * y).sum(-1)).sqrt()
 
 

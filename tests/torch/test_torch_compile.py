@@ -1,8 +1,8 @@
-"""Compiled calls in one graph: native operators both ways, and closed forms under transforms.
+"""Tests of compiled calls in one graph: native operators forward and backward, closed forms under transforms.
 
-Transforms are held to the eager ones, which hold to the oracle: a compiled transform against itself would
-not notice zeros. They run through the tracer alone (`aot_eager`): what a backend makes of plain operations is
-its own business.
+Compiled transforms are compared with eager ones, which are compared with the oracle. If a compiled transform
+were compared with itself, zeros would not be noticed. Transforms run through the tracer alone (`aot_eager`),
+because the compilation of plain operations is the backend's responsibility.
 """
 
 import pytest
@@ -33,7 +33,7 @@ def pair(seed):
 
 
 class Graphs:
-    """A backend that remembers which operators it was given."""
+    """A backend that records the operators of its graphs."""
 
     def __init__(self):
         self.operators = []
@@ -159,7 +159,8 @@ def test_forward_mode(function, pair):
 
 
 def test_compiled_double_backward_is_refused(pair):
-    # PyTorch refuses it for arrays of their own memory alone: of two halves of one it loses the graph.
+    # PyTorch refuses this only for tensors with memory of their own. For two halves of one tensor it loses
+    # the graph.
     pair = tuple(t.detach().clone().requires_grad_() for t in pair)
     g = torch.autograd.grad(traced(C.cosine_similarity)(*pair).sum(), pair, create_graph=True)
     with pytest.raises(RuntimeError, match="does not currently support double backward"):
@@ -196,9 +197,9 @@ def test_weights_of_a_fixed_size_in_a_dynamic_graph(seed):
     torch.testing.assert_close(compiled(x, y), C.cosine_distance_loss(x, y, weights=w))
 
 
-@pytest.mark.parametrize("dtype_name", ["bfloat16", "float64"])  # the two dtypes to compute in
+@pytest.mark.parametrize("dtype_name", ["bfloat16", "float64"])  # computed in float32, in float64
 def test_the_closed_forms_keep_their_range(dtype_name):
-    """Components from the least number to the largest, through the default backend."""
+    """Check components from the least to the largest number, through the default backend."""
     rows, dtype = ranges.rows(dtype_name, 64), getattr(torch, dtype_name)
     x, y, g = (torch.tensor(t).to(dtype) for t in (rows.x, rows.y, rows.g))
 

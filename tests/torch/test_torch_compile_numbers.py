@@ -1,4 +1,7 @@
-"""Numbers in compiled calls: one graph serves every value, and a value that eager calls refuse is refused."""
+"""Tests of numbers in compiled calls.
+
+One graph works for every value, and a value that eager calls refuse is refused.
+"""
 
 import math
 import re
@@ -52,7 +55,10 @@ OPTIONS = {
 
 
 def compilations(compiled, function, pair, values):
-    """Return the number of compilations for these values; values and gradients are those of eager calls."""
+    """Return the number of compilations for these values.
+
+    Values and gradients are compared with those of eager calls.
+    """
     counter = CompileCounterWithBackend("aot_eager")
     compiled = torch.compile(compiled, backend=counter, fullgraph=True)
     for value in values:
@@ -94,7 +100,7 @@ def test_a_schedule_of_a_module_compiles_thrice_at_most(make, attribute, target,
 
 
 def test_a_dynamic_graph_keeps_the_kernel(pair):
-    """Every float of such a graph is symbolic, the default of eps too."""
+    """Check a dynamic graph: every float in it is symbolic, and so is the default of eps."""
     compiled = torch.compile(C.cosine_similarity, backend="aot_eager", fullgraph=True, dynamic=True)
     for eps in (1e-8, 0.5):
         assert torch.equal(compiled(*pair, -1, eps), C.cosine_similarity(*pair, -1, eps))

@@ -1,4 +1,4 @@
-"""The contrastive losses beside their definition, and what users of PyTorch expect of them."""
+"""Tests of the contrastive losses against their definition, and of behaviour that PyTorch users expect."""
 
 import re
 
@@ -39,9 +39,13 @@ def run(f, *inputs):
 
 
 def within(got, want, temperature):
-    """The loss to 1e-6 and the rounding of a logit, gradients to 1e-5 of their norm, more where it is cold.
+    """Check the loss and its gradients against their tolerances.
 
-    A gradient that is exactly zero is a difference of weights around 1, made in float64 of logits so rounded.
+    The tolerance of the loss is 1e-6 and the rounding of a logit. The tolerance of a gradient is 1e-5 of its
+    norm, and more at low temperatures.
+
+    A gradient that is exactly zero is a difference of weights near 1. It is computed in float64, from logits
+    with the same rounding.
     """
     assert abs(got[0].item() - want[0]) <= 1e-6 * max(want[0], 1) + 2**-22 / temperature
     for a, b in zip(got[1:], want[1:], strict=True):
@@ -172,12 +176,12 @@ def test_half_types_are_computed_wide(n, name, rng):
 
 
 def test_products_of_bfloat16(monkeypatch, rng):
-    """Where the processor has them; here they are asked for."""
+    """Check products in bfloat16, which are used if the processor supports them. This test forces them."""
     monkeypatch.setattr(problem, "fast_bfloat16", lambda device: True)
     x, y = (torch.as_tensor(a).bfloat16().requires_grad_() for a in vectors("random", 600, 600, rng, 64))
     loss, gx, gy = run(C.contrastive_loss, x, y)
     want = oracle.contrastive(x.detach().double().numpy(), y.detach().double().numpy())
-    # Unit vectors and logits up to 1 / 0.07 are rounded to 8 bits; what they add is random.
+    # Unit vectors and logits up to 1 / 0.07 are rounded to 8 bits. The errors of these roundings are random.
     assert abs(loss.item() - want[0]) <= 2**-8 * want[0]
     for a, b in zip((gx, gy), want[1:3], strict=True):
         assert np.linalg.norm(a.double().numpy() - b) <= 2**-4 * np.linalg.norm(b)
@@ -204,7 +208,11 @@ def products(f):
 
 
 def test_the_matrix_never_exists():
-    """Of two times two tiles each takes part in four products; no memory is of the size of the matrix."""
+    """Check the number of products and the largest allocation.
+
+    There are two times two tiles, and each takes part in four products. No allocation has the size of the
+    matrix.
+    """
     n, side = 2 * tiles.ROWS, tiles.ROWS
     x, y = torch.randn(n, 8, requires_grad=True), torch.randn(n, 8, requires_grad=True)
     count, largest = products(lambda: C.contrastive_loss(x, y).backward())

@@ -1,4 +1,4 @@
-"""Contrastive losses where there is nothing to compare, with logits far apart, and beyond every range."""
+"""Tests of contrastive losses with nothing to compare, with distant logits, and at the ends of the range."""
 
 from functools import partial
 
@@ -18,7 +18,7 @@ WIDE = {torch.float64: 5e-324, torch.float32: 1e-45, torch.float16: 1e-45, torch
 
 
 def cold(t):
-    """Losses of x, y and a temperature."""
+    """Return the loss of this name, a function of x, y and a temperature."""
     return {
         "symmetric": lambda x, y, t: C.contrastive_loss(x, y, temperature=t),
         "rows": lambda x, y, t: C.contrastive_loss(x, y, temperature=t, symmetric=False),
@@ -88,7 +88,10 @@ def test_no_scale_gives_nan(scale, bias, seed):
 
 @pytest.mark.parametrize("rows", [2, 300])
 def test_a_tiny_temperature_beside_the_definition(rows, rng):
-    """In 50 digits: the difference of two similarities over the temperature, where it is representable."""
+    """Compare with the definition, computed in 50 digits.
+
+    It is the difference of two similarities over the temperature, where this number is representable.
+    """
     x, y = (torch.tensor(rng.standard_normal((rows, 4))) for _ in range(2))
     for temperature in (1e-6, 1e-30, 1e-280):
         z = (x / x.norm(dim=1, keepdim=True)) @ (y / y.norm(dim=1, keepdim=True)).T
@@ -105,21 +108,24 @@ def test_a_tiny_temperature_beside_the_definition(rows, rng):
 
 
 def second(f, x):
-    """The gradient of the sum of the gradient."""
+    """Return the gradient of the sum of the gradient."""
     x = x.clone().requires_grad_()
     (g,) = torch.autograd.grad(f(x), x, create_graph=True)
     return torch.autograd.grad(g.sum(), x)[0]
 
 
 def numeric(gradient, x, step=1e-6):
-    """The same by differences of the oracle's gradients: they are of long double."""
+    """Return the same by differences of the oracle's gradients, which are computed in long double."""
     ones = np.ones_like(x)
     return (gradient(x + step * ones) - gradient(x - step * ones)) / (2 * step)
 
 
 @pytest.mark.parametrize("case", ["one pair", "one class", "no negatives", "far apart", "SigLIP", "views"])
 def test_second_derivatives_beside_the_definition(case, rng):
-    """The Hessian is symmetric, so its product with ones is the derivative of the gradient along ones."""
+    """Compare second derivatives with the definition.
+
+    The Hessian is symmetric, so its product with ones is the derivative of the gradient along ones.
+    """
     b = rng.standard_normal((N, 8))
     a = b + 0.01 * rng.standard_normal((N, 8))
     x, y = torch.tensor(a, dtype=torch.float32), torch.tensor(b)
@@ -147,7 +153,8 @@ def test_second_derivatives_beside_the_definition(case, rng):
     }[case]
     want = torch.tensor(numeric(gradient, a))
     scale = max(1.0, want.abs().max().item())
-    for got in (second(f, x), torch.func.hessian(f)(x).sum((2, 3))):  # float32 logits of some hundred
+    # The tolerance is for float32 logits of some hundred.
+    for got in (second(f, x), torch.func.hessian(f)(x).sum((2, 3))):
         assert (got - want).abs().max() <= 3e-4 * scale
 
 
@@ -160,7 +167,10 @@ def test_third_derivatives_are_finite():
 @pytest.mark.parametrize("symmetric", [True, False])
 @pytest.mark.parametrize("n", [N, 300])
 def test_a_nan_row_of_which_nothing_counts(n, symmetric, rng):
-    """Neither loss nor gradients see it, and its own gradient is 0."""
+    """Check a NaN row without pairs that count.
+
+    It changes neither the loss nor the other gradients, and its own gradient is 0.
+    """
     x, y = (torch.tensor(rng.standard_normal((n, 8)), dtype=torch.float32) for _ in range(2))
     ignore = torch.zeros(n, n, dtype=torch.bool)
     ignore[1], ignore[:, 2] = True, True

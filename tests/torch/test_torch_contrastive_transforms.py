@@ -1,4 +1,4 @@
-"""Derivatives of every order and mode of the contrastive losses, and the operator under them."""
+"""Tests of derivatives of every order and mode of the contrastive losses, and of their operator."""
 
 import pytest
 import torch
@@ -43,7 +43,7 @@ def gradients(f, tensors):
 
 
 def close(got, want):
-    """A few operations in float64 on numbers around 1."""
+    """Check equality up to the rounding of a few operations in float64 on numbers near 1."""
     torch.testing.assert_close(got, want, rtol=1e-12, atol=1e-13)
 
 

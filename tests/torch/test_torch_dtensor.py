@@ -1,4 +1,4 @@
-"""DTensors, on one process and on four."""
+"""Tests of DTensors, on one process and on four."""
 
 import subprocess
 import sys

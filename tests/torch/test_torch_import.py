@@ -1,4 +1,4 @@
-"""Nothing depends on when and where `cosgrad.torch` is imported, nor on the default device of the process."""
+"""Tests of imports: no result depends on the time or place of the import, or on the default device."""
 
 import ast
 import os
@@ -40,7 +40,7 @@ FACTORIES = frozenset(
     }
 )
 
-# Ways in which a process imports the module. Each is a fork of one process that has imported PyTorch alone.
+# Ways in which a process imports the module. Each is a fork of a process that has imported only PyTorch.
 SITUATIONS = {
     "default device": "torch.set_default_device('meta'); import cosgrad.torch",
     "device context": "with torch.device('meta'): import cosgrad.torch",
@@ -153,7 +153,7 @@ def test_every_factory_call_names_its_device(part):
     silent = []
     for path in (SOURCES / part).rglob("*.py"):
         tree = ast.parse(path.read_text())
-        # Parameters follow the default device, as those of PyTorch's modules do.
+        # Parameters follow the default device, like those of PyTorch's modules.
         parameters = {
             id(inner)
             for node in ast.walk(tree)

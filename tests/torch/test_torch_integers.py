@@ -1,4 +1,7 @@
-"""Integers of every width in targets, labels and weights, and PyTorch's names for the embedding loss."""
+"""Tests of integers of every width in targets, labels and weights.
+
+They also test PyTorch's names for the embedding loss.
+"""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Strides, dims, broadcasting, promotion, scalars and empty tensors."""
+"""Tests of strides, dims, broadcasting, promotion, scalars and empty tensors."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Loss modules that learn numbers or hold a group: state dicts, bounds, FSDP, copies and pickles."""
+"""Tests of loss modules that learn numbers or hold a group: state dicts, bounds, FSDP, copies and pickles."""
 
 import copy
 import io
@@ -17,8 +17,8 @@ KINDS = [C.nn.ContrastiveLoss, C.nn.SigmoidContrastiveLoss]
 pytestmark = pytest.mark.filterwarnings(
     "ignore::FutureWarning",
     "ignore::UserWarning:torch.distributed",
-    "ignore:The .grad attribute of a Tensor",  # so does it
-    "ignore:.*Function.*should not be instantiated:DeprecationWarning",  # the compiler does so
+    "ignore:The .grad attribute of a Tensor",  # raised by the compiler
+    "ignore:.*Function.*should not be instantiated:DeprecationWarning",  # raised by the compiler
 )
 
 
@@ -44,7 +44,7 @@ class Towers(torch.nn.Module):
 
 
 def old(state):
-    """A state dict as it was saved when numbers had shape ()."""
+    """Return a state dict as older versions saved it, with numbers of shape ()."""
     return {k: v.reshape(()) if v.numel() == 1 else v for k, v in state.items()}
 
 
@@ -99,7 +99,7 @@ def test_fully_sharded(kind, how, world, pair):
 
 
 def mismatched():
-    """A batch that wants a higher temperature: every row has the other's partner."""
+    """Return a batch whose loss falls at higher temperatures: each row has the partner of another row."""
     return torch.eye(4), torch.eye(4).roll(1, 0)
 
 
@@ -123,7 +123,8 @@ def test_a_temperature_below_the_minimum_is_not_pushed_further():
     with torch.no_grad():
         module.log_temperature.fill_(math.log(0.04))
     x = torch.eye(4) + 0.5
-    module(x, x).backward()  # matched: it wants a lower one
+    # The rows match, so a lower temperature would reduce the loss.
+    module(x, x).backward()
     assert module.log_temperature.grad.item() == 0
     (g,) = torch.autograd.grad(module(*mismatched()), module.log_temperature, create_graph=True)
     assert g.item() < 0
@@ -172,7 +173,8 @@ def test_a_group_is_copied_and_saved(kind, world, pair):
         torch.save(model, buffer)
         buffer.seek(0)
         copies.append(torch.load(buffer, weights_only=False))
-        copies.append(pickle.loads(pickle.dumps(pickle.loads(pickle.dumps(model)))))  # not used between
+        # The module is not used between these two copies.
+        copies.append(pickle.loads(pickle.dumps(pickle.loads(pickle.dumps(model)))))
         for other in copies:
             assert other.loss.group is group
             assert torch.equal(other(*pair), model(*pair))

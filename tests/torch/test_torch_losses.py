@@ -1,4 +1,4 @@
-"""Losses: values against the oracle, reductions, weights, exclusion."""
+"""Tests of the losses: values against the oracle, reductions, weights, exclusion."""
 
 import pytest
 import torch
@@ -27,7 +27,11 @@ def pair(rows, torch_dtype):
 
 
 def near(got, true, of):
-    """The distances are rounded once each, the result once more; four roundings leave room for their mean."""
+    """Check a loss.
+
+    Each distance is rounded once, and the result once more. The tolerance is four roundings, which includes
+    the mean.
+    """
     assert abs(got.item() - float(true)) <= 4 * torch.finfo(got.dtype).eps * of
 
 

@@ -1,4 +1,4 @@
-"""Modules keep their options, and do what the functions do."""
+"""Tests that modules keep their options and return the results of the functions."""
 
 import copy
 import pickle

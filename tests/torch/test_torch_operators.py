@@ -1,4 +1,4 @@
-"""The registered operators: PyTorch's own check of each, fake and meta tensors, export, tracing."""
+"""Tests of the registered operators: PyTorch's own check of each, fake and meta tensors, export, tracing."""
 
 import pytest
 import torch
@@ -63,7 +63,7 @@ def test_the_closed_kernels_agree(call):
 
 @pytest.mark.parametrize(
     "name", ["similarity", "distance", "normalize", "mean loss"]
-)  # the others hold constants on the CPU
+)  # the other functions hold constants on the CPU
 def test_meta(name, seed):
     function = FUNCTIONS[name]
     x, y = (t.to("meta").requires_grad_() for t in matrices(seed))
@@ -128,7 +128,7 @@ def test_make_fx(transformation, seed):
 
 @pytest.mark.parametrize("device", ["cpu", "meta"])
 def test_an_unknown_quantity_is_refused(device):
-    """The gradient of a misspelt distance would have the wrong sign."""
+    """Check that a misspelt quantity is refused: the gradient of the distance would have the wrong sign."""
     x, y, g = torch.ones(4, 3, device=device), torch.ones(4, 3, device=device), torch.ones(4, device=device)
     with pytest.raises(ValueError, match="what='Distance' must be one of 'similarity', 'distance'"):
         OPS.gradient(x, y, g, 1, 0.0, "Distance")

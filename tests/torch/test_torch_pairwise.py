@@ -1,4 +1,4 @@
-"""The matrix functions under PyTorch's transforms."""
+"""Tests of the matrix functions under PyTorch's transforms."""
 
 import pytest
 import torch
@@ -59,7 +59,7 @@ def test_transforms_agree_with_the_textbook(transform, distance, pair):
                 value = (torch.compile(f, backend="aot_eager") if f is ours else f)(x, pair[1])
                 return torch.autograd.grad((value**2).sum(), x)[0]
 
-    # a few operations in float64 on numbers around 1
+    # The results come from a few operations in float64 on numbers near 1.
     torch.testing.assert_close(run(ours), run(theirs), rtol=1e-12, atol=1e-13)
 
 
@@ -73,7 +73,7 @@ def test_autocast_keeps_the_dtype(f, pair):
 
 @function
 def test_there_is_one_matrix(f):
-    """Forward and backward allocate no second N x M."""
+    """Check that forward and backward allocate no second N x M matrix."""
     x, y = torch.randn(512, 8, requires_grad=True), torch.randn(512, 8, requires_grad=True)
     g = torch.ones(512, 512)
     with torch.profiler.profile(profile_memory=True) as profile:

@@ -1,4 +1,4 @@
-"""Forking and threads, in a process where PyTorch is the only framework."""
+"""Tests of forking and threads, in a process where PyTorch is the only framework."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""The contrastive losses over groups of processes."""
+"""Tests of the contrastive losses over groups of processes."""
 
 import subprocess
 import sys
@@ -34,7 +34,7 @@ def test_every_rank_has_the_loss_and_the_gradients_of_one_process(ranks, tmp_pat
 def test_the_others_raise_when_a_rank_vanishes(case, tmp_path, seed):
     *others, last = start(case, 3, tmp_path / "rendezvous", seed)
     try:
-        outputs = [p.communicate(timeout=120)[0] for p in others]  # a hang would be a failure here
+        outputs = [p.communicate(timeout=120)[0] for p in others]  # a process that hangs fails here
         assert all("raised" in output for output in outputs), outputs
         assert [p.returncode for p in others] == [0, 0]
     finally:

@@ -1,4 +1,4 @@
-"""Hooks on saved tensors: checkpoints, offloading and compiled autograd, around every function."""
+"""Tests of hooks on saved tensors around every function: checkpoints, offloading and compiled autograd."""
 
 import functools
 
@@ -74,7 +74,7 @@ def pair(seed):
 
 
 def run(f, pair, *, twice=False):
-    """The value, its gradients, and those of a sum of the gradients."""
+    """Return the value and its gradients, and with `twice` the gradients of a sum over these gradients."""
     x, y = (t.clone().requires_grad_() for t in pair)
     out = f(x, y).sum()
     results = [out.detach()]
@@ -90,7 +90,7 @@ def run(f, pair, *, twice=False):
 
 @pytest.mark.parametrize("way", list(WAYS))
 def test_hooks_change_nothing(f, way, pair):
-    if way == "reentrant":  # it takes no torch.autograd.grad
+    if way == "reentrant":  # it does not support torch.autograd.grad
         x, y = (t.clone().requires_grad_() for t in pair)
         WAYS[way](f)(x, y).sum().backward()
         got = [torch.zeros_like(t) if t.grad is None else t.grad for t in (x, y)]
@@ -132,7 +132,8 @@ def test_hooks_on_gradients(f, pair):
     assert len(seen) == 1
 
 
-@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")  # of the compiler's own making
+# The compiler itself causes this warning.
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")
 def test_compiled_autograd(f, pair):
     want = run(f, pair)[1:]
     x, y = (t.clone().requires_grad_() for t in pair)
@@ -145,7 +146,7 @@ def test_compiled_autograd(f, pair):
 
 @pytest.mark.parametrize("name", ["contrastive", "sigmoid"])
 def test_a_recorded_gradient_of_y_that_depends_on_x(name, pair):
-    """With create_graph=True the path through y is taken once, as without."""
+    """Check that create_graph=True counts the path through y once, as a call without it does."""
 
     def gradient(*, recorded):
         x = pair[0].clone().requires_grad_()

@@ -1,4 +1,4 @@
-"""Tensors other than plain ones: meta, fake, wrapped, of inference mode, functionalized, of no elements."""
+"""Tests of tensors that are not plain: meta, fake, wrapped, inference mode, functionalized, empty."""
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ import cosgrad.torch as C
 
 
 def _labels(y: Tensor) -> Tensor:
-    """Return 1, 0, 1, 0 in a tensor of the kind of y."""
+    """Return the labels 1, 0, 1, 0 in a tensor of the kind of y."""
     return torch.ones_like(y[:, 0]).cumsum(0).long() % 2
 
 
@@ -58,7 +58,7 @@ def pair(request, seed):
 
 
 class Wrapped(Tensor):
-    """A wrapper without memory, as sharded and quantized tensors are."""
+    """A wrapper without memory, like sharded and quantized tensors."""
 
     __torch_function__ = torch._C._disabled_torch_function_impl
 
@@ -77,7 +77,7 @@ class Wrapped(Tensor):
 
 
 class Overriding(Wrapped):
-    """The same where functions of tensors are overridden by the default of `Tensor`."""
+    """The same wrapper, with the default override of `Tensor` for functions of tensors."""
 
     __torch_function__ = Tensor.__torch_function__
 
@@ -115,7 +115,7 @@ def test_fake_tensors_outside_their_mode(f, pair):
     with FakeTensorMode() as mode:
         a, b = mode.from_tensor(x), mode.from_tensor(y)
     if f is LOSSES["contrastive loss of labels"]:
-        return  # its temperature is computed from a value
+        return  # the temperature of this loss is computed from a value
     out, real = f(a, b), f(x, y)
     assert type(out).__name__ == "FakeTensor"
     assert (out.shape, out.dtype) == (real.shape, real.dtype)
@@ -247,7 +247,7 @@ def test_normalize_over_several_dimensions(dim, seed):
         _gradient(lambda x, _: C.normalize(x, dim=dim).sin(), x, x),
         _gradient(lambda x, _: reference(x).sin(), x, x),
     )
-    # One vector of all elements is exact: as the kernel has it.
+    # One vector of all elements has exactly the result of the kernel.
     assert_close(C.normalize(x, dim=None).flatten(), C.normalize(x.flatten(), dim=0), rtol=0, atol=0)
     assert_close(vmap(lambda x: C.normalize(x, dim=None))(x), C.normalize(x, dim=(1, 2)), rtol=0, atol=0)
     assert C.normalize(torch.zeros(0, 3), dim=None).shape == (0, 3)

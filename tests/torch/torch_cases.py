@@ -1,4 +1,4 @@
-"""What the PyTorch tests share: tensors from batches, the functions under test, the check by the oracle."""
+"""Helpers of the PyTorch tests: tensors from batches, functions under test, comparison with the oracle."""
 
 from collections.abc import Callable
 
@@ -15,7 +15,7 @@ DTYPES = {name: getattr(torch, name) for name in ("float16", "bfloat16", "float3
 
 
 def tensor(a: np.ndarray, dtype: torch.dtype, *, grad: bool = False) -> Tensor:
-    """Numbers travel as float64 and are exact in the dtype."""
+    """Return a tensor of the dtype. The numbers are given in float64 and are exact in the dtype."""
     return torch.tensor(a).to(dtype).requires_grad_(grad)
 
 
@@ -24,7 +24,7 @@ def numbers(t: Tensor) -> np.ndarray:
 
 
 def check(batch: inputs.Batch, got: Tensor, true: list, scale: list, bound: Bound) -> None:
-    """As `held.check`, for a tensor."""
+    """Call `held.check` with a tensor."""
     held.check(batch, numbers(got), true, scale, bound)
 
 
@@ -49,7 +49,7 @@ FUNCTIONS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 
 
 def matrices(seed: int, dtype: torch.dtype = torch.float64, n: int = 5) -> tuple[Tensor, Tensor]:
-    """Two ordinary (4, n) tensors."""
+    """Return two (4, n) tensors of normal random numbers."""
     generator = torch.Generator().manual_seed(seed)
     x, y = torch.randn(2, 4, n, dtype=torch.float64, generator=generator)
     return x.to(dtype), y.to(dtype)

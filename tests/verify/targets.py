@@ -1,6 +1,8 @@
-"""Cosine similarities that are wrong on purpose, each in one way, and some that are right.
+"""Cosine similarities for the tests of `cosgrad verify --target`.
 
-What is said of them in the tests is what `cosgrad verify --target` must find out by itself.
+Some are right. The others have one mistake each.
+
+The tests contain a description of each mistake, which the command must find out by itself.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ def _dot(x, y):
 
 
 def right(x: Tensor, y: Tensor) -> Tensor:
-    """The textbook formula."""
+    """Return the similarity by the textbook formula."""
     return _dot(x, y) / (x.norm(dim=-1) * y.norm(dim=-1))
 
 
@@ -91,7 +93,7 @@ def ignores_strides(x, y):
         shape = t.shape
         return t.as_strided(shape, (shape[1], 1), t.storage_offset())
 
-    # a matrix whose memory is too short for that is read rightly
+    # A matrix whose memory is too short for contiguous rows is read correctly.
     def readable(t):
         return t.untyped_storage().nbytes() // t.element_size() >= t.storage_offset() + t.numel()
 
@@ -106,7 +108,7 @@ def spoiled_by_nan(x, y):
 
 
 def coupled(x, y):
-    """Each row is centred on the batch."""
+    """Return the similarity of rows that depend on the mean of the batch."""
     return right(x - x.mean(0) * 1e-3, y)
 
 
@@ -139,7 +141,7 @@ def pearson(x, y):
 
 
 class _Closed(Function):
-    """The closed form, with a place for a mistake; right as it stands, and twice differentiable."""
+    """The closed form, which is right and twice differentiable. Subclasses replace a part of it."""
 
     @staticmethod
     def forward(ctx, x, y):
@@ -169,7 +171,7 @@ class _Closed(Function):
 
 
 def _function(name, gradient=None, vjp=None, jvp=None):
-    """The closed form with one part exchanged."""
+    """Return a subclass of the closed form with one part replaced."""
     parts = {"gradient": classmethod(gradient)} if gradient else {}
     if vjp:
         parts["pulled_back"] = classmethod(vjp)
@@ -232,7 +234,10 @@ def detached(x, y):
 
 
 class FirstOrderOnly(Function):
-    """Norms and S are saved in the forward: right once, silently wrong twice."""
+    """Saves norms and S in the forward.
+
+    So first derivatives are right, and second derivatives are wrong without an error.
+    """
 
     @staticmethod
     def forward(ctx, x, y):
@@ -248,7 +253,7 @@ class FirstOrderOnly(Function):
 
 
 class _WrongSecond(Function):
-    """The gradient is right; its own backward returns half of what it should."""
+    """Returns the right gradient, but the backward of this gradient returns half of the right result."""
 
     @staticmethod
     def forward(ctx, x, y):
@@ -281,7 +286,7 @@ wrong_second_derivative = _WrongSecond.apply
 
 
 class OnceDifferentiable(Function):
-    """Says honestly that it goes no further."""
+    """Raises an error for second derivatives, which it does not support."""
 
     @staticmethod
     def forward(ctx, x, y):
@@ -295,7 +300,7 @@ class OnceDifferentiable(Function):
         return g[:, None] * gx, g[:, None] * gy
 
 
-# -- what cannot be judged -----------------------------------------------------------------------------------
+# -- functions that cannot be judged ------------------------------------------------------------------------
 
 NOT_A_FUNCTION = 3
 

@@ -1,4 +1,4 @@
-"""Cosine similarities in JAX, right ones and wrong ones, each in one way."""
+"""Cosine similarities in JAX: right ones, and wrong ones with one mistake each."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def _norm(x):
 
 @jax.jit
 def plain(x, y):
-    """The textbook formula."""
+    """Return the similarity by the textbook formula."""
     return (x * y).sum(-1) / (_norm(x) * _norm(y))
 
 
@@ -39,7 +39,7 @@ def one_column(x, y):
 
 
 def branches(x, y):
-    """Its way depends on a value, so it cannot be jitted; its derivative can be taken all the same."""
+    """Return the similarity after a branch on a value: it can be differentiated but not jitted."""
     return plain(x, y) if (x * x).sum() > 0 else jnp.zeros(len(x), x.dtype)
 
 

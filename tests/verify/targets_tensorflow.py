@@ -1,4 +1,4 @@
-"""Cosine similarities in TensorFlow, right ones and wrong ones, each in one way."""
+"""Cosine similarities in TensorFlow: right ones, and wrong ones with one mistake each."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def _dot(x, y):
 
 
 def plain(x, y):
-    """The textbook formula."""
+    """Return the similarity by the textbook formula."""
     return _dot(x, y) / (tf.norm(x, axis=-1) * tf.norm(y, axis=-1))
 
 
@@ -29,13 +29,13 @@ def one_column(x, y):
 
 
 def of_unit_vectors(labels, predictions):
-    """TensorFlow 1's distance: it assumes what nobody tells it."""
+    """Return the distance of TensorFlow 1, which assumes unit vectors without a check."""
     loss = tf.compat.v1.losses.cosine_distance(labels, predictions, axis=-1, reduction="none")
     return loss[:, 0]
 
 
 def floored(x, y):
-    """As `tf.math.l2_normalize` likes it."""
+    """Return the similarity with a lower bound of the squared norms, as in `tf.math.l2_normalize`."""
     return _dot(tf.math.l2_normalize(x, -1, epsilon=1e-3), tf.math.l2_normalize(y, -1, epsilon=1e-3))
 
 
@@ -49,7 +49,7 @@ def detached_norm(x, y):
 
 @tf.custom_gradient
 def once(x, y):
-    """A gradient that no tape can see through."""
+    """Return the similarity with a gradient that no tape can differentiate."""
     with tf.GradientTape() as tape:
         tape.watch([x, y])
         S = plain(x, y)

@@ -1,4 +1,4 @@
-"""The numbers of docs/numerics.md, written out here, so that a looser bound in the package fails.
+"""Tests of the bounds against the numbers of docs/numerics.md, so that a looser bound in the package fails.
 
 The tests of accuracy take their tolerances from `cosgrad.verify.bounds`, which the package ships. A bound may
 become tighter than the rule without a change here.
@@ -55,7 +55,10 @@ def test_the_closed_forms_are_held_to_the_published_rules(dtype, n):
 @pytest.mark.parametrize("n", LENGTHS)
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_others_are_held_to_the_textbook(dtype, n):
-    """Looser, it would pass mistakes; tighter, it would fail a function that only rounds."""
+    """Check the bound for other functions.
+
+    A looser bound would accept mistakes. A tighter one would fail a function that only rounds.
+    """
     assert bounds.textbook(dtype, n) == Bound(2.0, (32 + 8 * n**0.5) * UNITS[dtype])
 
 
@@ -75,7 +78,10 @@ ONES = [inputs.mp.mpf(1)] * 9
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_one_wrong_number_fails_and_its_row_is_named(dtype, seed):
-    """The check that every test of accuracy uses finds one unit in the last place, in any row."""
+    """Check that `held.check` finds an error of one unit in the last place, in any row.
+
+    Every test of accuracy uses this function.
+    """
     batch = inputs.ordinary(seed, 17, dtype)
     right = inputs.round_to(batch.similarities.floats, dtype)
     exact = Bound(0.501)

@@ -1,4 +1,4 @@
-"""The command line from outside: exit codes, files, hangs, crashes, Ctrl-C."""
+"""Tests of the command line from outside: exit codes, files, hangs, crashes, Ctrl-C."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from cosgrad.verify import adapters
 from cosgrad.verify.command import Options, run
 
 HERE = Path(__file__).parent
-# as the installed script, which does not put the current directory on the path
+# Like the installed script, this command does not put the current directory on the path.
 COMMAND = [sys.executable, "-P", "-c", "from cosgrad.cli import main; main()"]
 
 
@@ -178,7 +178,7 @@ def test_a_file_called_numpy_does_no_harm(tmp_path):
 
 
 def test_ctrl_c_leaves_no_traceback_and_no_child():
-    # A shell that starts the tests in the background lets them ignore what Ctrl-C sends.
+    # A shell that starts the tests in the background makes them ignore SIGINT, which Ctrl-C sends.
     listen = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
     child = subprocess.Popen(
         [
@@ -206,7 +206,7 @@ def test_ctrl_c_leaves_no_traceback_and_no_child():
 
 
 def _children(pid):
-    """The processes that a process has started, once there are any."""
+    """Return the child processes of a process, once there are any."""
     if not Path("/proc").exists():
         pytest.skip("needs /proc")
     for _ in range(600):

@@ -1,4 +1,4 @@
-"""Somebody's JAX or TensorFlow function before the judge, and the state in which its process is left."""
+"""Tests of `cosgrad verify` with functions of JAX and TensorFlow, and of the process's state afterwards."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ def judged(*call) -> dict[str, Row]:
 
 
 def row(check, *call) -> Row:
-    """What one check alone says."""
+    """Return the result of one check."""
     (found,) = (c for c in checks() if c.name == check)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the target's own are its own affair
+        warnings.simplefilter("ignore")  # warnings of the target are not under test
         (case,) = cases(subject(*call), lambda: None)
         return summarize(call[1], check, found.asks, found.run(case))
 
@@ -169,7 +169,7 @@ def test_what_cannot_be_judged(framework, target, message):
 
 
 def test_jax_is_left_without_x64():
-    """float64 is asked for with x64, all else as the process is, and afterwards nothing has changed."""
+    """Check that only calls in float64 enable x64, and that the setting is restored afterwards."""
     jax = pytest.importorskip("jax")
     seen = []
 
@@ -188,7 +188,10 @@ def test_jax_is_left_without_x64():
 @pytest.mark.parametrize("framework", ["jax", "tensorflow"])
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
 def test_subnormals_arrive_and_return(framework, dtype):
-    """The frameworks' own conversions would flush them."""
+    """Check that subnormal numbers are passed in both directions.
+
+    The frameworks' own conversions flush them.
+    """
     pytest.importorskip(framework)
     f = adapters.stranger(framework, lambda x, y: x[:, 0], "similarity", "rows")
     least = {"float16": 2.0**-24, "bfloat16": 2.0**-133, "float32": 2.0**-149}[dtype]
@@ -236,7 +239,10 @@ def test_every_bit_is_that_of_numpy(framework, off, verdict, why):
 
 
 def test_closed_forms_are_held_to_their_bound(monkeypatch):
-    """XLA inside TensorFlow cannot call the kernel; a thousandth too much is seen."""
+    """Check that closed forms are compared with their bound: an error of one thousandth is found.
+
+    XLA inside TensorFlow cannot call the kernel.
+    """
     pytest.importorskip("tensorflow")
     (found,) = (c for c in checks() if c.name == "closed forms")
     frontend = adapters.frontend("tensorflow", "similarity")

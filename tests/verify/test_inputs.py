@@ -1,4 +1,4 @@
-"""Inputs are what they say, reproducible, and exact in their dtype; layouts hold the values given to them."""
+"""Tests that inputs match their description, are reproducible and exact, and that layouts keep the values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The oracle against values by hand, and its closed forms against differences that do not know them."""
+"""Tests of the oracle against values by hand, and of its closed forms against independent differences."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from cosgrad.verify import differences, oracle
 
-# differences are right to about 80 digits, the oracle rounds to 77
+# The differences are right to about 80 digits, and the oracle rounds to 77 digits.
 DIGITS = 70
 
 
@@ -37,7 +37,7 @@ def test_by_hand():
 
 
 def test_second_derivative_by_hand():
-    # S does not change along x, so dS/dy does not either, and dS/dx shrinks as 1/|x|
+    # S does not change along x, so dS/dy does not either. dS/dx shrinks as 1/|x|.
     hx, hy = oracle.hessian_product([1, 0], [0, 1], [1, 0], [0, 0])
     near(hx, [0, -1])
     near(hy, [0, 0])
@@ -109,7 +109,7 @@ def test_normalize():
     near(oracle.normalize([3, 4]), [exact(3, 5), exact(4, 5)])
     near(oracle.normalize([3, 4], eps=10), [exact(3, 10), exact(4, 10)])
     assert oracle.normalize([0, 0]) == [0, 0]
-    # d(x/|x|) along x is 0, across it 1/|x|
+    # The derivative of x/|x| is 0 along x and 1/|x| across it.
     near(oracle.normalize_vjp([3, 4], [3, 4]), [0, 0])
     near(oracle.normalize_vjp([3, 4], [-4, 3]), [exact(-4, 5), exact(3, 5)])
     near(oracle.normalize_vjp([0, 0], [1, 2], eps=0.5), [2, 4])

@@ -1,4 +1,7 @@
-"""Somebody's function before the judge: wrong ones fail, each with its own diagnosis; right ones pass."""
+"""Tests of `cosgrad verify` with users' functions.
+
+Wrong functions fail, each with its own diagnosis. Right functions pass.
+"""
 
 from __future__ import annotations
 
@@ -48,13 +51,13 @@ WRONG = [
     ("detached_norm", "gradients", "the norms are treated as constants (detached)"),
     ("detached_norm", "orthogonality", "<x, dS/dx> = S: the norm is treated as a constant"),
     ("wrong_second_derivative", "Hessian product", "wrong by a constant factor of 0.5"),
-    # gradcheck passes these five
+    # PyTorch's gradcheck accepts these five functions.
     ("absolute", "value", "it is |S|: the sign of <x, y> is lost"),
     ("large_eps", "value", "an eps of 1e-03 floors each norm"),
     ("batch_norm", "value", "every row is divided by the norm of the whole batch"),
     ("gradient_off_by_1e4", "gradients", "wrong by a constant factor of 1 + 0.0001"),
     ("ignores_strides", "strides", "as if they were contiguous: strides are ignored"),
-    # and more
+    # These are further mistakes.
     ("absolute", "gradients", "the gradient is that of |S|"),
     ("added_eps", "value", "an eps of 1e-06 is added to |x| |y|"),
     ("added_eps", "gradients", "the derivative of what the function returns, which is not the cosine"),

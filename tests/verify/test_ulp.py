@@ -1,4 +1,4 @@
-"""Formats, rounding, and errors in ulp, against NumPy's own conversions and cases by hand."""
+"""Tests of formats, rounding, and errors in ulp, against NumPy's own conversions and values by hand."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_correct_rounding_is_within_half(dtype):
         Fraction(a) / 3 * Fraction(2) ** e for a, e in zip(rng.standard_normal(4000), exponents, strict=True)
     ]
     true = [real(r) for r in numbers]
-    # through float64, whose own rounding adds at most 2^-29 ulp of float32
+    # The numbers are rounded to float64 first, which adds at most 2^-29 ulp of float32.
     got = round_to([float(r) for r in numbers], dtype)
     ulp = errors(got, true, dtype).ulp
     assert ulp.max() <= 0.5 + 1e-8
