@@ -79,14 +79,13 @@ class TorchOps:
     def inverse_powers(self, m: Tensor) -> tuple[Tensor, Tensor]:
         """Return two powers of two whose product times m is from 2 to 4, or NaN if m is not finite."""
         most = frexp(_limits(m.dtype)[1])[1] - 1
-        if bound_for_onnx():
-            # ONNX has no frexp. Its rounded logarithm may give a neighbouring power. The product times m is
-            # then from 1 to 8, which is good enough.
+        if bound_for_onnx() or torch.compiler.is_compiling():
+            # ONNX has no frexp, and Inductor's does not compile in float64. A rounded logarithm may give a
+            # neighbouring power. The product times m is then from 1 to 8, which is good enough.
             exponent = (1 - torch.where(m > 0, m, 1).log2().floor()).clamp(1 - most, most)
             half = (exponent / 2).ceil()
             return half.exp2() + (m - m), (exponent - half).exp2() + (m - m)
-        # int64, because Inductor mixes vectors of two lengths if this arithmetic is in int32 beside float64.
-        power = (2 - torch.frexp(m).exponent.to(torch.int64)).clamp(max=most)
+        power = (2 - torch.frexp(m).exponent).clamp(max=most)
         one, half = torch.ones_like(m), (power + 1) >> 1
         return torch.ldexp(one, half) + (m - m), torch.ldexp(one, power - half) + (m - m)
 
