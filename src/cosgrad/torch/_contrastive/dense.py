@@ -12,7 +12,7 @@ from torch import Tensor
 
 from cosgrad.torch import _similarity
 from cosgrad.torch._contrastive.problem import LARGE, Options, full_dtype
-from cosgrad.torch._rule import intercepted, traced, without_autocast
+from cosgrad.torch._rule import bound_for_onnx, intercepted, traced, without_autocast
 
 
 def softmax(x: Tensor, y: Tensor | None, scale: Tensor, options: Options) -> Tensor:
@@ -49,6 +49,8 @@ def _working(x: Tensor, *scalars: Tensor) -> tuple[Any, ...]:
     compiled or mapped by `vmap`. So every scalar is clamped, and no logit overflows.
     """
     dtype = scalars[0].dtype if any(_known(t) > LARGE for t in scalars) else full_dtype(x)
+    if bound_for_onnx():  # its exporter cannot write the bounds of float64
+        return dtype, *(t.to(dtype) for t in scalars)
     most = torch.finfo(dtype).max / 8
     return dtype, *(t.clamp(-most, most).to(dtype) for t in scalars)
 
