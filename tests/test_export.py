@@ -389,6 +389,8 @@ def pair_and_loss(x, y):
 @pytest.mark.skipif(shutil.which("c++") is None, reason="needs a C++ compiler")
 # All of torch.jit is deprecated in Python 3.14 and newer.
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:torch.jit")
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")  # shapes are compared
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch.jit.trace itself
 def test_a_package_of_aotinductor_needs_the_import(pair, tmp_path):
     """Check that a package, a decomposed program and a trace keep the names of the operators."""
     model, example = Model(pair_and_loss), tuple(torch.ones(2, 3, WIDTH))
