@@ -366,8 +366,7 @@ import torch
 
 package, traced, given, out = sys.argv[1:]
 x, y = map(torch.tensor, np.load(given).values())
-model = torch._inductor.aoti_load_package(package)
-for call in (lambda: model(x, y), lambda: torch.jit.load(traced)):
+for call in (lambda: torch._inductor.aoti_load_package(package)(x, y), lambda: torch.jit.load(traced)):
     try:
         call()
     except RuntimeError as error:
@@ -377,6 +376,7 @@ for call in (lambda: model(x, y), lambda: torch.jit.load(traced)):
 
 import cosgrad.torch
 
+model = torch._inductor.aoti_load_package(package)
 assert torch.equal(torch.jit.load(traced)(x, y)[0], model(x, y)[0])
 np.savez(out, *(t.numpy() for t in model(x, y)))
 """
